@@ -1,0 +1,73 @@
+# Everything a person types. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+export INSTANCE ?= default
+# GATE=oathkeeper make up: Envoy asks Oathkeeper instead of authz.
+ifdef GATE
+export GATEHOUSE_GATE := $(GATE)
+endif
+# Every Go module of the workspace, asked of Go, never kept by hand.
+MODULES = $$(go list -m -f '{{.Dir}}')
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: ## Start the native stack (INSTANCE=name for a second one, GATE=oathkeeper for the other gate)
+	@stack/run up
+
+.PHONY: dev
+dev: ## The same with next dev, and Go services rebuilt on change
+	@stack/run up --dev
+
+.PHONY: down
+down: ## Stop it
+	@stack/run down
+
+.PHONY: status
+status: ## Show the state of every process
+	@stack/run status
+
+.PHONY: logs
+logs: ## Follow the logs (SERVICE=kratos for one)
+	@stack/run logs $(SERVICE)
+
+.PHONY: reset
+reset: ## Stop it and delete its data, after asking (YES=1 does not ask)
+	@stack/run reset $(if $(YES),--yes)
+
+.PHONY: demo
+demo: ## Print the demo's credentials as KEY=value lines (STACK=compose for docker compose)
+ifeq ($(STACK),compose)
+	@docker compose run --rm -T --no-deps seed demo --compose 2>/dev/null
+else
+	@stack/run demo
+endif
+
+.PHONY: test
+test: unit integration smoke ## Everything: unit tests, then real servers, then the smoke suite with both gates
+
+.PHONY: unit
+unit: ## Tests without services
+	@stack/test unit
+
+.PHONY: integration
+integration: ## Tests of the Go services against a real Postgres
+	@stack/test integration
+
+.PHONY: smoke
+smoke: ## The native stack and the smoke suite, with both gates and a browser
+	@stack/test smoke
+
+.PHONY: smoke-compose
+smoke-compose: ## docker compose up and the same smoke suite
+	@stack/test compose
+
+.PHONY: lint
+lint: ## golangci-lint, Biome, tsc, and that generated code is up to date
+	@stack/test lint
+
+.PHONY: generate
+generate: ## Write generated code anew
+	@stack/test generate

@@ -1,0 +1,138 @@
+// Package settings reads what a person may choose about a stack, from GATEHOUSE_* environment variables.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Gates are the services that Envoy can ask for a decision.
+var Gates = []string{"authz", "oathkeeper"}
+
+// elsewhere are variables with the prefix that other programs read: the runner (cache folder), the web
+// app (the door's address) and docker-compose.yml (the published port).
+var elsewhere = []string{"GATEHOUSE_CACHE", "GATEHOUSE_DOOR_URL", "GATEHOUSE_PORT", "GATEHOUSE_MAIL_PORT"}
+
+// Settings are the choices, checked.
+type Settings struct {
+	// PublicURL is the one origin of everything a browser or a client may reach, without a trailing slash.
+	PublicURL string
+	// Gate is one of Gates.
+	Gate string
+	// GateTimeout is how long Envoy waits for a decision.
+	GateTimeout time.Duration
+	// UpstreamTimeout is how long authz waits for Kratos or Hydra. It must fit inside GateTimeout.
+	UpstreamTimeout time.Duration
+	// LoginAttemptsPerMinute and TokenAttemptsPerMinute bound what one client address may try.
+	LoginAttemptsPerMinute, TokenAttemptsPerMinute int
+}
+
+// Default returns the settings of a development stack at publicURL.
+func Default(publicURL string) Settings {
+	return Settings{
+		PublicURL:              publicURL,
+		Gate:                   "authz",
+		GateTimeout:            time.Second,
+		UpstreamTimeout:        700 * time.Millisecond,
+		LoginAttemptsPerMinute: 60,
+		TokenAttemptsPerMinute: 300,
+	}
+}
+
+// Development tells whether the public origin is plain http, which only a loopback address may be.
+func (s Settings) Development() bool { return strings.HasPrefix(s.PublicURL, "http://") }
+
+// FromEnvironment applies the variables in environ (as os.Environ returns them) to defaults. It refuses
+// variables that begin with GATEHOUSE_ and name no setting, and reports every problem at once.
+func FromEnvironment(environ []string, defaults Settings) (Settings, error) {
+	s := defaults
+	var problems []error
+	fields := map[string]func(string) error{
+		"GATEHOUSE_PUBLIC_URL":                func(v string) error { s.PublicURL = strings.TrimSuffix(v, "/"); return nil },
+		"GATEHOUSE_GATE":                      func(v string) error { s.Gate = v; return nil },
+		"GATEHOUSE_GATE_TIMEOUT":              duration(&s.GateTimeout),
+		"GATEHOUSE_UPSTREAM_TIMEOUT":          duration(&s.UpstreamTimeout),
+		"GATEHOUSE_LOGIN_ATTEMPTS_PER_MINUTE": positive(&s.LoginAttemptsPerMinute),
+		"GATEHOUSE_TOKEN_ATTEMPTS_PER_MINUTE": positive(&s.TokenAttemptsPerMinute),
+	}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, "GATEHOUSE_") || slices.Contains(elsewhere, name) {
+			continue
+		}
+		set, known := fields[name]
+		switch {
+		case !known:
+			problems = append(problems, fmt.Errorf("%s: there is no such setting", name))
+		case value != "": // compose passes an unset variable as an empty one
+			if err := set(value); err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+	}
+	problems = append(problems, s.verify()...)
+	return s, errors.Join(problems...)
+}
+
+func (s Settings) verify() []error {
+	var problems []error
+	if err := verifyOrigin(s.PublicURL); err != nil {
+		problems = append(problems, fmt.Errorf("GATEHOUSE_PUBLIC_URL: %w", err))
+	}
+	if !slices.Contains(Gates, s.Gate) {
+		problems = append(problems, fmt.Errorf("GATEHOUSE_GATE: %q is none of %s", s.Gate, strings.Join(Gates, ", ")))
+	}
+	if s.UpstreamTimeout <= 0 || s.UpstreamTimeout >= s.GateTimeout {
+		problems = append(problems, fmt.Errorf("GATEHOUSE_UPSTREAM_TIMEOUT: %s must be positive and shorter than GATEHOUSE_GATE_TIMEOUT (%s)", s.UpstreamTimeout, s.GateTimeout))
+	}
+	return problems
+}
+
+// verifyOrigin accepts scheme://host[:port]. Plain http would send sessions over the network in the clear, so
+// it is for this machine only.
+func verifyOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return fmt.Errorf("%q is not an origin like https://auth.example.com", origin)
+	}
+	switch u.Scheme {
+	case "https":
+		return nil
+	case "http":
+		host := u.Hostname()
+		if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
+			return nil
+		}
+		return fmt.Errorf("plain http is only for localhost, not for %s", host)
+	default:
+		return fmt.Errorf("%q is neither http nor https", u.Scheme)
+	}
+}
+
+func duration(into *time.Duration) func(string) error {
+	return func(value string) error {
+		d, err := time.ParseDuration(value)
+		if err != nil {
+			return fmt.Errorf("%q is not a duration like 700ms", value)
+		}
+		*into = d
+		return nil
+	}
+}
+
+func positive(into *int) func(string) error {
+	return func(value string) error {
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q is not a positive whole number", value)
+		}
+		*into = n
+		return nil
+	}
+}

@@ -1,0 +1,42 @@
+package settings_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"gatehouse.internal/stack/internal/settings"
+)
+
+var defaults = settings.Default("http://localhost:8080")
+
+func TestVariablesReplaceDefaults(t *testing.T) {
+	got, err := settings.FromEnvironment([]string{
+		"GATEHOUSE_PUBLIC_URL=https://auth.example.com/", "GATEHOUSE_GATE=oathkeeper", "GATEHOUSE_UPSTREAM_TIMEOUT=300ms", "HOME=/home/me",
+		"GATEHOUSE_GATE_TIMEOUT=", "GATEHOUSE_CACHE=/elsewhere",
+	}, defaults)
+	require.NoError(t, err)
+	require.Equal(t, "https://auth.example.com", got.PublicURL)
+	require.Equal(t, "oathkeeper", got.Gate)
+	require.Equal(t, 300*time.Millisecond, got.UpstreamTimeout)
+	require.Equal(t, defaults.GateTimeout, got.GateTimeout)
+	require.False(t, got.Development())
+}
+
+func TestAllProblemsAreReportedAtOnce(t *testing.T) {
+	_, err := settings.FromEnvironment([]string{
+		"GATEHOUSE_PUBLIC_URL=http://auth.example.com", "GATEHOUSE_GATE=none", "GATEHOUSE_UPSTREAM_TIMEOUT=2s",
+		"GATEHOUSE_GATE_TIMOUT=1s", "GATEHOUSE_LOGIN_ATTEMPTS_PER_MINUTE=0",
+	}, defaults)
+	for _, part := range []string{"plain http is only for localhost", `"none" is none of authz, oathkeeper`, "shorter than", "GATEHOUSE_GATE_TIMOUT: there is no such setting", "not a positive whole number"} {
+		require.ErrorContains(t, err, part)
+	}
+}
+
+func TestAnOriginHasNoPath(t *testing.T) {
+	for _, bad := range []string{"https://a.example/x", "a.example", "ftp://a.example", "https://user@a.example", "https://a.example?x"} {
+		_, err := settings.FromEnvironment([]string{"GATEHOUSE_PUBLIC_URL=" + bad}, defaults)
+		require.Error(t, err, bad)
+	}
+}

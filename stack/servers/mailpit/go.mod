@@ -1,0 +1,5 @@
+module gatehouse.internal/servers/mailpit
+
+go 1.26.0
+
+require github.com/axllent/mailpit v1.31.2
