@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,9 +16,9 @@ import (
 // Gates are the services that Envoy can ask for a decision.
 var Gates = []string{"authz", "oathkeeper"}
 
-// elsewhere are variables with the prefix that other programs read: the runner (cache folder), the web
-// app (the door's address) and docker-compose.yml (the published port).
-var elsewhere = []string{"GATEHOUSE_CACHE", "GATEHOUSE_DOOR_URL", "GATEHOUSE_PORT", "GATEHOUSE_MAIL_PORT"}
+// elsewhere begins the variables that other programs read: the runner (cache folder), the web app (the door's
+// address), docker-compose.yml (published ports), tests, and our services, which refuse unknown ones themselves.
+var elsewhere = regexp.MustCompile(`^GATEHOUSE_(CACHE$|DOOR_URL$|PORT$|MAIL_PORT$|TEST_|API_|MIGRATE_|AUTHZ_)`)
 
 // Settings are the choices, checked.
 type Settings struct {
@@ -63,7 +64,7 @@ func FromEnvironment(environ []string, defaults Settings) (Settings, error) {
 	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, "GATEHOUSE_") || slices.Contains(elsewhere, name) {
+		if !strings.HasPrefix(name, "GATEHOUSE_") || elsewhere.MatchString(name) {
 			continue
 		}
 		set, known := fields[name]

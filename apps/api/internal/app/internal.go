@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"gatehouse.internal/api/internal/problem"
+	"gatehouse.internal/api/internal/web"
+	"gatehouse.internal/libs/service"
+)
+
+// newInternal builds what the internal port serves: probes and metrics for anyone who reaches it, and
+// everything under /internal/ for those who know the shared secret.
+func newInternal(health *service.Health, secret string, dependencies map[string]service.Check) http.Handler {
+	mux := http.NewServeMux()
+	health.Register(mux)
+
+	shared := http.NewServeMux()
+	shared.HandleFunc("GET /internal/health", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(states(r.Context(), dependencies)) // the caller is gone
+	})
+	mux.Handle("/internal/", knows(secret, shared))
+	return mux
+}
+
+// knows lets a request through that carries the secret as its bearer token.
+func knows(secret string, next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(secret))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		got := sha256.Sum256([]byte(token)) // of one length, so that comparing takes the same time always
+		if !found || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			web.Refuse(w, r, problem.New(problem.Unauthenticated, "Send the shared secret.").
+				Because(errors.New("wrong internal secret")))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+const stateTimeout = 2 * time.Second
+
+// states asks every dependency at once: "ok", or why not.
+func states(ctx context.Context, dependencies map[string]service.Check) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	var asked sync.WaitGroup
+	var mu sync.Mutex
+	out := make(map[string]string, len(dependencies))
+	for name, check := range dependencies {
+		asked.Go(func() {
+			state := "ok"
+			if err := check(ctx); err != nil {
+				state = err.Error()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[name] = state
+		})
+	}
+	asked.Wait()
+	return out
+}

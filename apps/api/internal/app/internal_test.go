@@ -1,0 +1,53 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"gatehouse.internal/libs/service"
+)
+
+func TestInternalPort(t *testing.T) {
+	up := errors.New("connection refused")
+	health := &service.Health{Metrics: prometheus.NewRegistry(), Checks: map[string]service.Check{
+		"postgres": func(context.Context) error { return up },
+	}}
+	handler := newInternal(health, secret, map[string]service.Check{
+		"keto":   func(context.Context) error { return nil },
+		"kratos": func(context.Context) error { return errors.New("readiness answered 503") },
+	})
+	get := func(path, authorization string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w
+	}
+
+	require.Equal(t, http.StatusOK, get("/healthz", "").Code)
+	require.Equal(t, http.StatusOK, get("/metrics", "").Code)
+	require.Equal(t, http.StatusServiceUnavailable, get("/readyz", "").Code)
+	up = nil
+	require.Equal(t, http.StatusOK, get("/readyz", "").Code)
+
+	for _, wrong := range []string{"", "Bearer ", "Bearer wrong", secret, "Basic " + secret, "Bearer " + secret + "x"} {
+		w := get("/internal/health", wrong)
+		require.Equal(t, http.StatusUnauthorized, w.Code, wrong)
+		require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+	}
+	require.Equal(t, http.StatusUnauthorized, get("/internal/nothing", "").Code)
+	require.Equal(t, http.StatusNotFound, get("/internal/nothing", "Bearer "+secret).Code)
+
+	w := get("/internal/health", "Bearer "+secret)
+	require.Equal(t, http.StatusOK, w.Code)
+	var states map[string]string
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &states))
+	require.Equal(t, map[string]string{"keto": "ok", "kratos": "readiness answered 503"}, states)
+}

@@ -1,0 +1,185 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"gatehouse.internal/api/internal/database"
+	"gatehouse.internal/libs/config"
+)
+
+// The two ways of knowing who calls: by the door's identity token, or by asking Kratos and Hydra.
+const (
+	edge   = "edge"
+	direct = "direct"
+)
+
+// Settings are those of `api serve`.
+type Settings struct {
+	Mode      string   `mapstructure:"mode"`
+	PublicURL string   `mapstructure:"public_url"`
+	Public    Listener `mapstructure:"public"`
+	// Internal serves health and metrics, and whatever other services of the stack may ask.
+	Internal       Listener      `mapstructure:"internal"`
+	InternalSecret config.Secret `mapstructure:"internal_secret"`
+	Database       struct {
+		URL            config.Secret `mapstructure:"url"`
+		MaxConnections int32         `mapstructure:"max_connections"`
+	} `mapstructure:"database"`
+	IdentityToken struct {
+		Issuer   string `mapstructure:"issuer"`
+		Audience string `mapstructure:"audience"`
+		JWKSURL  string `mapstructure:"jwks_url"`
+	} `mapstructure:"identity_token"`
+	Kratos struct {
+		PublicURL string `mapstructure:"public_url"`
+		AdminURL  string `mapstructure:"admin_url"`
+	} `mapstructure:"kratos"`
+	Hydra struct {
+		PublicURL string `mapstructure:"public_url"`
+		AdminURL  string `mapstructure:"admin_url"`
+		// Issuer is public_url's origin unless Hydra is told otherwise.
+		Issuer string `mapstructure:"issuer"`
+	} `mapstructure:"hydra"`
+	Keto struct {
+		ReadURL  string `mapstructure:"read_url"`
+		WriteURL string `mapstructure:"write_url"`
+	} `mapstructure:"keto"`
+	Consent struct {
+		CSRFSecret config.Secret `mapstructure:"csrf_secret"`
+	} `mapstructure:"consent"`
+	// UpstreamTimeout bounds each call to another server.
+	UpstreamTimeout time.Duration `mapstructure:"upstream_timeout"`
+	// Drain is how long requests in flight may take at the end.
+	Drain time.Duration `mapstructure:"drain"`
+	Log   Log           `mapstructure:"log"`
+}
+
+// Listener is an address to serve on.
+type Listener struct {
+	Address string `mapstructure:"address"`
+}
+
+// Log is how much to say.
+type Log struct {
+	Level string `mapstructure:"level"`
+}
+
+// Defaults are what need not be said. Secrets and servers have none.
+func Defaults() Settings {
+	var s Settings
+	s.Mode = edge
+	s.PublicURL = "http://localhost:8080"
+	s.Public.Address = "127.0.0.1:3001"
+	s.Internal.Address = "127.0.0.1:3002"
+	s.Database.MaxConnections = 10
+	s.IdentityToken.Audience = "gatehouse-api"
+	s.UpstreamTimeout = 2 * time.Second
+	s.Drain = 10 * time.Second
+	s.Log.Level = "info"
+	return s
+}
+
+const secretLength = 32
+
+// Verify implements config.Verifier.
+func (s Settings) Verify() error {
+	conditions := []struct {
+		ok      bool
+		message string
+	}{
+		{s.Mode == edge || s.Mode == direct, "mode: must be edge or direct"},
+		{isOrigin(s.PublicURL), "public_url: must be an origin such as https://gatehouse.example, without a path"},
+		{isAddress(s.Public.Address), "public.address: must be host:port"},
+		{isAddress(s.Internal.Address), "internal.address: must be host:port"},
+		{s.Public.Address != s.Internal.Address, "internal.address: must not be the public one"},
+		{len(s.InternalSecret) >= secretLength, "internal_secret: needs at least 32 characters"},
+		{s.Database.URL != "", "database.url: missing"},
+		{s.Database.MaxConnections > 0, "database.max_connections: must be positive"},
+		{s.Mode != edge || s.IdentityToken.Issuer != "", "identity_token.issuer: missing"},
+		{s.Mode != edge || s.IdentityToken.Audience != "", "identity_token.audience: missing"},
+		{s.Mode != edge || isURL(s.IdentityToken.JWKSURL), "identity_token.jwks_url: must be an http URL"},
+		{isURL(s.Kratos.PublicURL), "kratos.public_url: must be an http URL"},
+		{isURL(s.Kratos.AdminURL), "kratos.admin_url: must be an http URL"},
+		{s.Kratos.PublicURL != s.Kratos.AdminURL || s.Kratos.AdminURL == "", "kratos.admin_url: must not be the public one"},
+		{isURL(s.Hydra.PublicURL), "hydra.public_url: must be an http URL"},
+		{isURL(s.Hydra.AdminURL), "hydra.admin_url: must be an http URL"},
+		{s.Hydra.PublicURL != s.Hydra.AdminURL || s.Hydra.AdminURL == "", "hydra.admin_url: must not be the public one"},
+		{s.Hydra.Issuer == "" || isURL(s.Hydra.Issuer), "hydra.issuer: must be an http URL"},
+		{isURL(s.Keto.ReadURL), "keto.read_url: must be an http URL"},
+		{isURL(s.Keto.WriteURL), "keto.write_url: must be an http URL"},
+		{len(s.Consent.CSRFSecret) >= secretLength, "consent.csrf_secret: needs at least 32 characters"},
+		{s.Consent.CSRFSecret != s.InternalSecret || s.InternalSecret == "", "consent.csrf_secret: must not be internal_secret"},
+		{s.UpstreamTimeout > 0, "upstream_timeout: must be positive"},
+		{s.Drain > 0, "drain: must be positive"},
+		{isLevel(s.Log.Level), "log.level: must be debug, info, warn or error"},
+	}
+	var problems []error
+	for _, condition := range conditions {
+		if !condition.ok {
+			problems = append(problems, errors.New(condition.message))
+		}
+	}
+	if err := database.Verify(s.Database.URL.Reveal()); s.Database.URL != "" && err != nil {
+		problems = append(problems, fmt.Errorf("database.url: %w", err))
+	}
+	return errors.Join(problems...)
+}
+
+// tokenIssuer is Hydra's, as it stands in access tokens.
+func (s Settings) tokenIssuer() string {
+	if s.Hydra.Issuer != "" {
+		return s.Hydra.Issuer
+	}
+	return s.PublicURL
+}
+
+// tokenAudience is what an access token must be made for.
+func (s Settings) tokenAudience() string { return s.PublicURL + "/api" }
+
+// MigrateSettings are those of `api migrate`. Its database user owns the schema, which the one of
+// `serve` does not: hence a file and variables of its own.
+type MigrateSettings struct {
+	Database struct {
+		URL config.Secret `mapstructure:"url"`
+	} `mapstructure:"database"`
+	Log Log `mapstructure:"log"`
+}
+
+// Verify implements config.Verifier.
+func (s MigrateSettings) Verify() error {
+	var problems []error
+	if s.Database.URL == "" {
+		problems = append(problems, errors.New("database.url: missing"))
+	} else if err := database.Verify(s.Database.URL.Reveal()); err != nil {
+		problems = append(problems, fmt.Errorf("database.url: %w", err))
+	}
+	if !isLevel(s.Log.Level) {
+		problems = append(problems, errors.New("log.level: must be debug, info, warn or error"))
+	}
+	return errors.Join(problems...)
+}
+
+func isURL(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && (parsed.Scheme == "http" || parsed.Scheme == "https") && parsed.Host != "" && parsed.User == nil
+}
+
+func isOrigin(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && isURL(text) && parsed.Path == "" && parsed.RawQuery == "" && parsed.Fragment == ""
+}
+
+func isAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	return err == nil && port != ""
+}
+
+func isLevel(text string) bool {
+	var level slog.Level
+	return text != "" && level.UnmarshalText([]byte(text)) == nil
+}

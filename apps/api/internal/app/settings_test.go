@@ -1,0 +1,86 @@
+package app
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"gatehouse.internal/libs/config"
+)
+
+const secret = "0123456789abcdef0123456789abcdef"
+
+// valid are settings that pass Verify.
+func valid() Settings {
+	s := Defaults()
+	s.InternalSecret = secret
+	s.Consent.CSRFSecret = secret + "!"
+	s.Database.URL = "postgres://gatehouse_api:hunter2@127.0.0.1:5432/gatehouse"
+	s.IdentityToken.Issuer = "http://localhost:8080/.well-known/gatehouse"
+	s.IdentityToken.JWKSURL = "http://127.0.0.1:9192/.well-known/jwks.json"
+	s.Kratos.PublicURL, s.Kratos.AdminURL = "http://127.0.0.1:4433", "http://127.0.0.1:4434"
+	s.Hydra.PublicURL, s.Hydra.AdminURL = "http://127.0.0.1:4444", "http://127.0.0.1:4445"
+	s.Keto.ReadURL, s.Keto.WriteURL = "http://127.0.0.1:4466", "http://127.0.0.1:4467"
+	return s
+}
+
+func TestSettingsReportEveryProblemAtOnce(t *testing.T) {
+	require.NoError(t, valid().Verify())
+
+	err := Settings{Mode: "open"}.Verify()
+	for _, key := range []string{
+		"mode", "public_url", "public.address", "internal.address", "internal_secret", "database.url",
+		"database.max_connections", "kratos.public_url", "kratos.admin_url", "hydra.public_url", "hydra.admin_url",
+		"keto.read_url", "keto.write_url", "consent.csrf_secret", "upstream_timeout", "drain", "log.level",
+	} {
+		require.ErrorContains(t, err, key+":")
+	}
+}
+
+func TestUnsafeSettingsAreRefused(t *testing.T) {
+	for key, change := range map[string]func(*Settings){
+		"public_url":              func(s *Settings) { s.PublicURL += "/" },
+		"internal_secret":         func(s *Settings) { s.InternalSecret = "short" },
+		"internal.address":        func(s *Settings) { s.Internal = s.Public },
+		"consent.csrf_secret":     func(s *Settings) { s.Consent.CSRFSecret = s.InternalSecret },
+		"kratos.admin_url":        func(s *Settings) { s.Kratos.AdminURL = s.Kratos.PublicURL },
+		"hydra.admin_url":         func(s *Settings) { s.Hydra.AdminURL = s.Hydra.PublicURL },
+		"identity_token.issuer":   func(s *Settings) { s.IdentityToken.Issuer = "" },
+		"identity_token.audience": func(s *Settings) { s.IdentityToken.Audience = "" },
+		"identity_token.jwks_url": func(s *Settings) { s.IdentityToken.JWKSURL = "file:///keys" },
+	} {
+		t.Run(key, func(t *testing.T) {
+			s := valid()
+			change(&s)
+			require.ErrorContains(t, s.Verify(), key+":")
+		})
+	}
+}
+
+func TestDirectModeNeedsNoIdentityToken(t *testing.T) {
+	s := valid()
+	s.Mode = direct
+	s.IdentityToken.Issuer, s.IdentityToken.JWKSURL = "", ""
+	require.NoError(t, s.Verify())
+	require.Equal(t, "http://localhost:8080", s.tokenIssuer())
+	require.Equal(t, "http://localhost:8080/api", s.tokenAudience())
+	s.Hydra.Issuer = "http://localhost:8080/"
+	require.Equal(t, "http://localhost:8080/", s.tokenIssuer())
+}
+
+func TestProblemsHoldNoPassword(t *testing.T) {
+	s := valid()
+	s.Database.URL = "postgres://gatehouse_api:hunter2@127.0.0.1:port/gatehouse"
+	err := s.Verify()
+	require.ErrorContains(t, err, "database.url:")
+	require.NotContains(t, err.Error(), "hunter2")
+
+	m := MigrateSettings{Log: Log{Level: "loud"}}
+	m.Database.URL = config.Secret(strings.Replace(s.Database.URL.Reveal(), "postgres", "mysql", 1))
+	err = m.Verify()
+	require.ErrorContains(t, err, "database.url:")
+	require.ErrorContains(t, err, "log.level:")
+	require.NotContains(t, err.Error(), "hunter2")
+	require.ErrorContains(t, MigrateSettings{}.Verify(), "database.url: missing")
+}

@@ -1,0 +1,109 @@
+// Package database opens Postgres, tells how it is, and owns the schema's migrations. It is the only
+// importer of golang-migrate.
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse.internal/api/internal/problem"
+)
+
+// Verify tells whether url is one that Open takes. It never repeats it: it holds a password.
+func Verify(url string) error {
+	if _, err := pgxpool.ParseConfig(url); err != nil {
+		return errors.New("not a Postgres URL")
+	}
+	return nil
+}
+
+// Open returns a pool of at most connections. It does not wait for the server: a service whose database
+// is not there yet starts and says that it is not ready.
+func Open(ctx context.Context, url string, connections int32, timeout time.Duration) (*pgxpool.Pool, error) {
+	if err := Verify(url); err != nil {
+		return nil, err
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("not a Postgres URL")
+	}
+	config.MaxConns = connections
+	config.ConnConfig.ConnectTimeout = timeout
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// Problem turns an error of the database into one for the caller: an outage is Unavailable, a mistake of
+// ours stays Internal, and a problem raised inside a transaction is kept.
+func Problem(err error) error {
+	if _, ok := errors.AsType[*problem.Problem](err); ok {
+		return err
+	}
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok && !outage(answer.Code) {
+		return err
+	}
+	return problem.New(problem.Unavailable, "The database does not answer right now. Try again.").Because(err)
+}
+
+// outage tells, by the class of a SQLSTATE, whether the server could not rather than would not:
+// connection, resources, operator intervention.
+func outage(state string) bool {
+	class := state[:min(2, len(state))]
+	return class == "08" || class == "53" || class == "57"
+}
+
+// Ready fails unless Postgres answers and holds the schema that this binary was built for.
+func Ready(ctx context.Context, pool *pgxpool.Pool) error {
+	want, err := latest()
+	if err != nil {
+		return err
+	}
+	var version uint
+	var dirty bool
+	err = pool.QueryRow(ctx, "SELECT version, dirty FROM schema_migrations").Scan(&version, &dirty)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("schema: no version, this binary needs %d", want)
+	case err != nil:
+		return err
+	case dirty:
+		return fmt.Errorf("schema: version %d is half applied", version)
+	case version != want:
+		return fmt.Errorf("schema: version %d, this binary needs %d", version, want)
+	}
+	return nil
+}
+
+// Metrics reports the state of a pool.
+func Metrics(pool *pgxpool.Pool) prometheus.Collector { return collector{pool} }
+
+type collector struct{ pool *pgxpool.Pool }
+
+var (
+	connections = prometheus.NewDesc("db_pool_connections", "Connections of the pool.", []string{"state"}, nil)
+	limit       = prometheus.NewDesc("db_pool_connections_max", "The most connections the pool opens.", nil, nil)
+	waited      = prometheus.NewDesc("db_pool_waits_total", "Requests that waited for a connection.", nil, nil)
+)
+
+func (c collector) Describe(out chan<- *prometheus.Desc) {
+	out <- connections
+	out <- limit
+	out <- waited
+}
+
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	stat := c.pool.Stat()
+	gauge := func(desc *prometheus.Desc, value int32, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
+	}
+	gauge(connections, stat.AcquiredConns(), "used")
+	gauge(connections, stat.IdleConns(), "idle")
+	gauge(limit, stat.MaxConns())
+	out <- prometheus.MustNewConstMetric(waited, prometheus.CounterValue, float64(stat.EmptyAcquireCount()))
+}

@@ -1,0 +1,112 @@
+// Package forward carries the few requests that end something at Kratos or Hydra (a session, a token).
+// The door sends them here because neither server tells anyone about them: whoever must learn of an
+// ending learns it at this one place. It forwards the listed endings and nothing else, so that it never
+// becomes a way around the door.
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"gatehouse.internal/api/internal/problem"
+)
+
+type upstream int
+
+const (
+	kratos upstream = iota
+	hydra
+)
+
+// kratosPrefix is where Kratos is mounted at the public origin.
+const kratosPrefix = "/.ory"
+
+// Ending is a request that ends something. A path may end in /:id.
+type Ending struct {
+	Method, Path string
+	upstream     upstream
+}
+
+// Endings are all there are.
+func Endings() []Ending {
+	return []Ending{
+		{http.MethodGet, kratosPrefix + "/self-service/logout", kratos},
+		{http.MethodGet, kratosPrefix + "/self-service/logout/browser", kratos},
+		{http.MethodDelete, kratosPrefix + "/self-service/logout/api", kratos},
+		{http.MethodDelete, kratosPrefix + "/sessions", kratos},
+		{http.MethodDelete, kratosPrefix + "/sessions/:id", kratos},
+		{http.MethodPost, "/oauth2/revoke", hydra},
+		{http.MethodGet, "/oauth2/sessions/logout", hydra},
+		{http.MethodPost, "/oauth2/sessions/logout", hydra},
+	}
+}
+
+// Forwarder sends endings to where they belong.
+type Forwarder struct {
+	Kratos, Hydra *url.URL // public ports
+	Public        *url.URL // the origin that browsers see
+	// BehindDoor says that only the door can reach us, so that the addresses it reports are true.
+	BehindDoor bool
+	Timeout    time.Duration
+	Transport  http.RoundTripper
+	// Refuse renders a problem.
+	Refuse func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Handler forwards one kind of ending.
+func (f *Forwarder) Handler(ending Ending) http.Handler {
+	target, prefix := f.Kratos, kratosPrefix
+	if ending.upstream == hydra {
+		target, prefix = f.Hydra, ""
+	}
+	proxy := &httputil.ReverseProxy{
+		Transport: f.Transport,
+		Rewrite:   func(r *httputil.ProxyRequest) { f.rewrite(r, target, prefix) },
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			f.Refuse(w, r, failed(err))
+		},
+	}
+	named := strings.HasSuffix(ending.Path, "/:id")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// What stands for the id is sent on as a path: only an id may.
+		if named && uuid.Validate(path.Base(r.URL.Path)) != nil {
+			f.Refuse(w, r, problem.New(problem.NotFound, "There is nothing at this address."))
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), f.Timeout)
+		defer cancel()
+		proxy.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// rewrite keeps what the servers build URLs and logs from: the public host and scheme, and the address
+// of the client.
+func (f *Forwarder) rewrite(r *httputil.ProxyRequest, target *url.URL, prefix string) {
+	r.Out.URL.Path = strings.TrimPrefix(r.In.URL.Path, prefix)
+	r.Out.URL.RawPath = ""
+	r.SetURL(target)
+	r.Out.Host = f.Public.Host
+	if f.BehindDoor {
+		r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
+	}
+	r.SetXForwarded()
+	r.Out.Header.Set("X-Forwarded-Host", f.Public.Host)
+	r.Out.Header.Set("X-Forwarded-Proto", f.Public.Scheme)
+}
+
+func failed(err error) error {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return problem.New(problem.BodyTooLarge, "The body is too large.").Because(tooLarge)
+	}
+	return problem.New(problem.Unavailable, "This cannot be ended right now. Try again.").
+		Because(fmt.Errorf("forward: %w", err))
+}

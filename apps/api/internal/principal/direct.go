@@ -1,0 +1,134 @@
+package principal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"gatehouse.internal/api/internal/problem"
+)
+
+// SessionCookie is the name of Kratos' session cookie.
+const SessionCookie = "ory_kratos_session"
+
+// What Sessions and Tokens say when the answer is no. Any other error means that there is no answer.
+var (
+	ErrRejected = errors.New("the credential is not valid")
+	ErrStepUp   = errors.New("the session lacks the second factor")
+)
+
+// KratosSession is a session as Kratos reports it.
+type KratosSession struct {
+	ID, AAL       string
+	UserID        uuid.UUID
+	Email         string
+	EmailVerified bool
+}
+
+// Sessions answers whose a session cookie is. A negative must be certain: Kratos answers 401 also when
+// its database is down.
+type Sessions interface {
+	Session(ctx context.Context, cookie string) (KratosSession, error)
+}
+
+// HydraToken is an active token as Hydra reports it.
+type HydraToken struct {
+	Use, Issuer, Subject, ClientID, Scope string
+	Audience                              []string
+	Expires                               time.Time
+}
+
+// Tokens answers what a token is. A negative must be certain, as for Sessions.
+type Tokens interface {
+	Introspect(ctx context.Context, token string) (HydraToken, error)
+}
+
+// Direct verifies the credentials themselves, for running the API without the door.
+type Direct struct {
+	Sessions Sessions
+	Tokens   Tokens
+	// Issuer is Hydra's; Audience is the API's name in access tokens.
+	Issuer, Audience string
+	Now              func() time.Time
+}
+
+// Verify implements Verifier. A bearer token wins over a cookie: a client that sends one means it.
+func (d *Direct) Verify(r *http.Request) (Principal, error) {
+	token, err := bearer(r)
+	if err != nil {
+		return Principal{}, unauthenticated(err)
+	}
+	if token != "" {
+		return d.token(r.Context(), token)
+	}
+	cookies := r.CookiesNamed(SessionCookie)
+	if len(cookies) != 1 || cookies[0].Value == "" {
+		return Principal{}, unauthenticated(errNoCredentials)
+	}
+	return d.session(r.Context(), cookies[0].Value)
+}
+
+func (d *Direct) token(ctx context.Context, raw string) (Principal, error) {
+	token, err := d.Tokens.Introspect(ctx, raw)
+	if err != nil {
+		return Principal{}, negative(err)
+	}
+	if err := d.accept(token); err != nil {
+		return Principal{}, unauthenticated(err)
+	}
+	auth := OAuth2
+	if strings.Count(raw, ".") == 2 && !strings.HasPrefix(raw, "ory_") {
+		auth = JWT
+	}
+	p, err := ofToken(auth, token.Subject, token.ClientID, token.Scope)
+	if err != nil {
+		return Principal{}, unauthenticated(err)
+	}
+	return p, nil
+}
+
+func (d *Direct) accept(token HydraToken) error {
+	switch {
+	case token.Use != "access_token":
+		return fmt.Errorf("%q is not an access token", token.Use)
+	case token.Issuer != d.Issuer:
+		return errors.New("a token of another issuer")
+	case !slices.Contains(token.Audience, d.Audience):
+		return errors.New("a token for another audience")
+	case !token.Expires.After(d.Now()):
+		return errors.New("an expired token")
+	}
+	return nil
+}
+
+func (d *Direct) session(ctx context.Context, cookie string) (Principal, error) {
+	s, err := d.Sessions.Session(ctx, cookie)
+	if err != nil {
+		return Principal{}, negative(err)
+	}
+	p := Principal{
+		Kind: User, Auth: Session, UserID: s.UserID, SessionID: s.ID, AAL: s.AAL,
+		Email: s.Email, EmailVerified: &s.EmailVerified,
+	}
+	if err := p.check(); err != nil {
+		return Principal{}, unauthenticated(err)
+	}
+	return p, nil
+}
+
+func negative(err error) error {
+	switch {
+	case errors.Is(err, ErrRejected):
+		return unauthenticated(err)
+	case errors.Is(err, ErrStepUp):
+		return problem.New(problem.StepUpRequired, "Complete the second factor to continue.").Because(err)
+	default:
+		return unavailable(err)
+	}
+}

@@ -1,0 +1,97 @@
+// Package problem holds the ways in which a request can be refused. A problem has a code that programs
+// branch on, a text for the caller and, apart from it, a cause for the log. It must never know HTTP
+// beyond the status, and a cause must never reach the caller.
+package problem
+
+import (
+	"errors"
+	"net/http"
+)
+
+// Code names a problem. Codes are part of the API: they are added, never changed.
+type Code string
+
+// The codes.
+const (
+	Unauthenticated  Code = "unauthenticated"
+	Forbidden        Code = "forbidden"
+	StepUpRequired   Code = "step_up_required"
+	AccountDisabled  Code = "account_disabled"
+	CrossSite        Code = "cross_site_request"
+	NotFound         Code = "not_found"
+	MethodNotAllowed Code = "method_not_allowed"
+	ChallengeExpired Code = "challenge_expired"
+	InvalidRequest   Code = "invalid_request"
+	BodyTooLarge     Code = "body_too_large"
+	Unavailable      Code = "unavailable"
+	Internal         Code = "internal"
+)
+
+var kinds = map[Code]struct {
+	status int
+	title  string
+}{
+	Unauthenticated:  {http.StatusUnauthorized, "Not authenticated"},
+	Forbidden:        {http.StatusForbidden, "Not allowed"},
+	StepUpRequired:   {http.StatusForbidden, "Second factor needed"},
+	AccountDisabled:  {http.StatusForbidden, "Account disabled"},
+	CrossSite:        {http.StatusForbidden, "Cross-site request refused"},
+	NotFound:         {http.StatusNotFound, "Not found"},
+	MethodNotAllowed: {http.StatusMethodNotAllowed, "Method not allowed"},
+	ChallengeExpired: {http.StatusGone, "Challenge expired"},
+	InvalidRequest:   {http.StatusBadRequest, "Invalid request"},
+	BodyTooLarge:     {http.StatusRequestEntityTooLarge, "Body too large"},
+	Unavailable:      {http.StatusServiceUnavailable, "Temporarily unavailable"},
+	Internal:         {http.StatusInternalServerError, "Internal error"},
+}
+
+// Field says what is wrong with one field of the request.
+type Field struct{ Name, Reason string }
+
+// Problem is an error with a public face.
+type Problem struct {
+	Code   Code
+	Detail string
+	Fields []Field
+	cause  error
+}
+
+// New returns a problem whose detail the caller sees.
+func New(code Code, detail string) *Problem { return &Problem{Code: code, Detail: detail} }
+
+// Invalid returns an InvalidRequest about fields.
+func Invalid(fields ...Field) *Problem {
+	return &Problem{Code: InvalidRequest, Detail: "The request does not fit the API's description.", Fields: fields}
+}
+
+// Because returns the problem with a cause for the log.
+func (p *Problem) Because(cause error) *Problem {
+	out := *p
+	out.cause = cause
+	return &out
+}
+
+// Status is the HTTP status of the problem.
+func (p *Problem) Status() int { return kinds[p.Code].status }
+
+// Title is the same for every problem with this code.
+func (p *Problem) Title() string { return kinds[p.Code].title }
+
+// Error is for the log, never for the caller.
+func (p *Problem) Error() string {
+	if p.cause != nil {
+		return string(p.Code) + ": " + p.cause.Error()
+	}
+	return string(p.Code) + ": " + p.Detail
+}
+
+// Unwrap gives the cause.
+func (p *Problem) Unwrap() error { return p.cause }
+
+// From returns the problem in err's chain; any other error is Internal, with err as its cause.
+func From(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	return New(Internal, "Something went wrong on our side.").Because(err)
+}

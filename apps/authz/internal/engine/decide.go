@@ -1,0 +1,211 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"gatehouse.internal/authz/internal/pipeline"
+	"gatehouse.internal/authz/internal/pipeline/authn"
+	"gatehouse.internal/authz/internal/rule"
+)
+
+// Outcome is what a decision came to. The zero value is an error, so a Decision that nobody filled
+// in lets nothing pass.
+type Outcome int
+
+// The outcomes.
+const (
+	Failed Outcome = iota
+	Denied
+	Allowed
+)
+
+func (o Outcome) String() string {
+	switch o {
+	case Allowed:
+		return "allow"
+	case Denied:
+		return "deny"
+	default:
+		return "error"
+	}
+}
+
+// Decision is the answer to one request.
+type Decision struct {
+	Outcome Outcome
+	Rule    string // id of the matched rule, "" without one
+	Handler string // the handler that decided, or failed
+	Status  int
+	Code    string
+	Reason  string // for the log
+
+	// Set and Remove change an allowed request. No name is in both.
+	Set    http.Header
+	Remove []string
+	// Response is what a denied caller receives.
+	Response pipeline.Response
+}
+
+// Engine decides with the current snapshot.
+type Engine struct{ current atomic.Pointer[Snapshot] }
+
+// Use makes s current. Requests that began with the one before end with it.
+func (e *Engine) Use(s *Snapshot) { e.current.Store(s) }
+
+// Snapshot returns the current snapshot, nil before the first Use.
+func (e *Engine) Snapshot() *Snapshot { return e.current.Load() }
+
+// Decide answers a request.
+func (e *Engine) Decide(ctx context.Context, r *pipeline.Request) Decision {
+	snapshot := e.current.Load()
+	if snapshot == nil {
+		return Decision{Outcome: Failed, Reason: "no configuration is loaded"}
+	}
+	return snapshot.decide(ctx, r)
+}
+
+// Refuse answers a request that cannot be decided about because it is malformed.
+func (e *Engine) Refuse(r *pipeline.Request, denial *pipeline.Denial) Decision {
+	snapshot := e.current.Load()
+	if snapshot == nil {
+		return Decision{Outcome: Failed, Reason: "no configuration is loaded"}
+	}
+	return snapshot.finish(r, nil, "", denial)
+}
+
+func (s *Snapshot) decide(ctx context.Context, r *pipeline.Request) Decision {
+	if name := s.hopByHop(r); name != "" {
+		return s.finish(r, nil, "", pipeline.Invalid("the Connection header names %s", name))
+	}
+	index, captures, err := rule.Find(s.matchers, r.Method, r.Target())
+	switch {
+	case errors.Is(err, rule.ErrNoMatch):
+		return s.finish(r, nil, "", &pipeline.Denial{
+			Status: http.StatusNotFound, Code: pipeline.CodeNoRule,
+			Detail: "Nothing is served at this address.", Reason: err.Error(),
+		})
+	case err != nil: // two rules, or a pattern that ran out of time
+		return s.finish(r, nil, "", pipeline.RuleError("%v", err))
+	}
+	matched := s.rules[index]
+	if matched.problem != nil {
+		return s.finish(r, matched, "", pipeline.RuleError("the rule is invalid: %v", matched.problem))
+	}
+	session := pipeline.NewSession(r, captures)
+	handler, err := matched.run(ctx, r, session)
+	if err != nil {
+		return s.finish(r, matched, handler, err)
+	}
+	return s.allow(r, matched, handler, session)
+}
+
+// run takes the request through the stages. It returns the name of the handler that had the last
+// word: the authenticator that knew the caller, or the one that stopped.
+func (c *compiled) run(ctx context.Context, r *pipeline.Request, session *pipeline.Session) (string, error) {
+	who, err := authenticate(ctx, c.authenticators, r, session)
+	if err != nil {
+		return who, err
+	}
+	if err := c.authorizer.handler.Authorize(ctx, r, session); err != nil {
+		return c.authorizer.name, err
+	}
+	for _, mutator := range c.mutators {
+		if err := mutator.handler.Mutate(ctx, r, session); err != nil {
+			return mutator.name, err
+		}
+	}
+	return who, nil
+}
+
+// authenticate asks one authenticator after the other until one is responsible. Whatever that one
+// says stands: a bad cookie is not made good by a later "anonymous".
+func authenticate(ctx context.Context, list []named[authn.Authenticator], r *pipeline.Request, session *pipeline.Session) (string, error) {
+	for _, authenticator := range list {
+		err := authenticator.handler.Authenticate(ctx, r, session)
+		if errors.Is(err, pipeline.ErrNotResponsible) {
+			continue
+		}
+		return authenticator.name, err
+	}
+	return "", pipeline.Unauthenticated("no authenticator was responsible")
+}
+
+func (s *Snapshot) allow(r *pipeline.Request, matched *compiled, handler string, session *pipeline.Session) Decision {
+	decision := Decision{
+		Outcome: Allowed, Rule: matched.id, Handler: handler,
+		Status: http.StatusOK, Set: session.Header,
+	}
+	for _, name := range s.identity {
+		if decision.Set.Get(name) == "" {
+			decision.Set.Del(name)
+			decision.Remove = append(decision.Remove, name)
+		}
+	}
+	// A rule that writes cookies itself has the last word on them.
+	if _, written := decision.Set["Cookie"]; !written && !slices.Contains(decision.Remove, "Cookie") {
+		if rest, changed := withoutCookies(r.Header.Values("Cookie"), s.cookies); changed && rest == "" {
+			decision.Remove = append(decision.Remove, "Cookie")
+		} else if changed {
+			decision.Set.Set("Cookie", rest)
+		}
+	}
+	return decision
+}
+
+// finish makes the decision of an error: a denial when it is one, a failure otherwise.
+func (s *Snapshot) finish(r *pipeline.Request, matched *compiled, handler string, err error) Decision {
+	decision := Decision{Handler: handler}
+	if matched != nil {
+		decision.Rule = matched.id
+	}
+	var denial *pipeline.Denial
+	if !errors.As(err, &denial) {
+		decision.Outcome, decision.Status = Failed, http.StatusServiceUnavailable
+		decision.Code, decision.Reason = "unavailable", fmt.Sprint(err)
+		return decision
+	}
+	decision.Outcome, decision.Status = Denied, denial.Status
+	decision.Code, decision.Reason = denial.Code, denial.Reason
+	if matched != nil {
+		decision.Response = s.responder.Respond(r, denial, matched.errors)
+	} else {
+		decision.Response = s.responder.Respond(r, denial, nil)
+	}
+	return decision
+}
+
+// hopByHop returns an identity header that the client asks proxies to drop (GO-2023-1747).
+func (s *Snapshot) hopByHop(r *pipeline.Request) string {
+	for _, line := range r.Header.Values("Connection") {
+		for token := range strings.SplitSeq(line, ",") {
+			name := http.CanonicalHeaderKey(strings.TrimSpace(token))
+			if _, found := slices.BinarySearch(s.identity, name); found {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// withoutCookies returns the Cookie header without the named cookies.
+func withoutCookies(lines, names []string) (rest string, changed bool) {
+	var kept []string
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			pair = strings.TrimSpace(pair)
+			name, _, _ := strings.Cut(pair, "=")
+			if slices.Contains(names, strings.TrimSpace(name)) {
+				changed = true
+			} else if pair != "" {
+				kept = append(kept, pair)
+			}
+		}
+	}
+	return strings.Join(kept, "; "), changed
+}

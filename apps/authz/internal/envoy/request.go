@@ -1,0 +1,187 @@
+// Package envoy translates between Envoy's ext_authz protocol and the engine. It is the only
+// importer of Envoy's types, and it decides nothing about who may do what.
+package envoy
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+
+	"gatehouse.internal/authz/internal/pipeline"
+)
+
+// Parse reads what Envoy asks about. A *pipeline.Denial means that the client sent something that
+// no honest client sends, and comes with as much of the request as an answer needs; any other error
+// means that Envoy is not set up as it must be.
+func Parse(in *authv3.CheckRequest) (*pipeline.Request, error) {
+	attributes := in.GetAttributes().GetRequest().GetHttp()
+	if attributes == nil {
+		return nil, errors.New("the check has no HTTP request")
+	}
+	header := headers(attributes)
+	r := &pipeline.Request{
+		ID:     header.Get("X-Request-Id"),
+		Method: attributes.GetMethod(),
+		Host:   strings.ToLower(attributes.GetHost()),
+		Header: header,
+	}
+	// By hand: url.Parse takes "//admin/x" for a host and a path, and decodes (CVE-2026-26205).
+	r.Path, r.Query, _ = strings.Cut(attributes.GetPath(), "?")
+
+	scheme, err := scheme(header)
+	if err != nil {
+		return r, err
+	}
+	r.Scheme = scheme
+	if err := checkHost(r.Host); err != nil {
+		return r, err
+	}
+	if err := checkPath(r.Path, r.Query); err != nil {
+		return r, err
+	}
+	r.Path = decodeUnreserved(r.Path)
+	if err := checkAuthorization(header); err != nil {
+		return r, err
+	}
+	return r, nil
+}
+
+// headers reads header_map (encode_raw_headers: true, duplicates kept) or else headers, in which
+// Envoy has joined duplicates with commas.
+func headers(attributes *authv3.AttributeContext_HttpRequest) http.Header {
+	header := http.Header{}
+	for _, field := range attributes.GetHeaderMap().GetHeaders() {
+		value := field.GetValue()
+		if raw := field.GetRawValue(); len(raw) > 0 {
+			value = string(raw)
+		}
+		add(header, field.GetKey(), value)
+	}
+	if len(header) > 0 {
+		return header
+	}
+	for name, value := range attributes.GetHeaders() {
+		add(header, name, value)
+	}
+	return header
+}
+
+func add(header http.Header, name, value string) {
+	if !strings.HasPrefix(name, ":") { // pseudo-headers have attributes of their own
+		header.Add(name, value)
+	}
+}
+
+// scheme believes x-forwarded-proto only, which Envoy overwrites. ":scheme" is the client's to choose
+// (CVE-2026-33495).
+func scheme(header http.Header) (string, error) {
+	values := header.Values("X-Forwarded-Proto")
+	if len(values) == 0 {
+		return "", errors.New("x-forwarded-proto is missing; the proxy must set it (use_remote_address: true)")
+	}
+	value := strings.ToLower(values[0])
+	if len(values) > 1 || (value != "http" && value != "https") {
+		return "", pipeline.Invalid("x-forwarded-proto is neither http nor https")
+	}
+	return value, nil
+}
+
+// checkHost keeps a host from reaching into the path of the text that rules are compared with.
+func checkHost(host string) error {
+	legal := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.ContainsRune(".-_:[]", c)
+	}
+	if host == "" || strings.ContainsFunc(host, func(c rune) bool { return !legal(c) }) {
+		return pipeline.Invalid("the host is malformed")
+	}
+	return nil
+}
+
+// checkPath refuses what two servers may read in two ways: a rule must not see another path than
+// the backend does (CVE-2026-33494, CVE-2026-26205).
+func checkPath(path, query string) error {
+	if !strings.HasPrefix(path, "/") {
+		return pipeline.Invalid("the path does not begin with a slash")
+	}
+	if strings.ContainsFunc(path+query, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		return pipeline.Invalid("the path holds control characters")
+	}
+	if strings.Contains(path, "#") || strings.Contains(query, "#") {
+		return pipeline.Invalid("the path holds a fragment")
+	}
+	if strings.ContainsAny(path, `\;`) {
+		return pipeline.Invalid("the path holds a backslash or a semicolon")
+	}
+	if strings.Contains(path, "//") {
+		return pipeline.Invalid("the path holds two slashes in a row")
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return pipeline.Invalid("the path holds a dot segment")
+		}
+	}
+	for i := range len(path) {
+		if path[i] != '%' {
+			continue
+		}
+		c, ok := unhex(path, i)
+		if !ok {
+			return pipeline.Invalid("the path is not well encoded")
+		}
+		if c < ' ' || c == 0x7f || strings.IndexByte(`./\`, c) >= 0 {
+			return pipeline.Invalid("the path hides a dot, a slash, a backslash or a control character")
+		}
+	}
+	return nil
+}
+
+// decodeUnreserved decodes letters, digits, "-", "_" and "~". RFC 3986 makes "/%61dmin" and "/admin"
+// one path and backends read it so; a rule for "/admin" must see it too. The path has been checked.
+func decodeUnreserved(path string) string {
+	if !strings.Contains(path, "%") {
+		return path
+	}
+	var out strings.Builder
+	for i := 0; i < len(path); i++ {
+		if path[i] == '%' {
+			c, _ := unhex(path, i)
+			if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-_~", c) >= 0 {
+				out.WriteByte(c)
+				i += 2
+				continue
+			}
+		}
+		out.WriteByte(path[i])
+	}
+	return out.String()
+}
+
+// unhex reads the escape at i.
+func unhex(path string, i int) (byte, bool) {
+	if i+2 >= len(path) {
+		return 0, false
+	}
+	const digits = "0123456789abcdef"
+	high := strings.IndexByte(digits, path[i+1]|0x20)
+	low := strings.IndexByte(digits, path[i+2]|0x20)
+	if high < 0 || low < 0 {
+		return 0, false
+	}
+	return byte(high<<4 | low), true // #nosec G115 -- both are below 16
+}
+
+// checkAuthorization refuses a request with two credentials: we might check one and the backend
+// believe the other. No bearer token holds a comma, so a comma is where Envoy joined two.
+func checkAuthorization(header http.Header) error {
+	values := header.Values("Authorization")
+	joined := slices.ContainsFunc(values, func(v string) bool {
+		return len(v) > 6 && strings.EqualFold(v[:6], "bearer") && strings.Contains(v, ",")
+	})
+	if len(values) > 1 || joined {
+		return pipeline.Unauthenticated("more than one Authorization header")
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package authn_test
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/require"
+
+	"gatehouse.internal/authz/internal/pipeline"
+)
+
+const jwks = "http://hydra/.well-known/jwks.json"
+
+func jwtConfig(more map[string]any) map[string]any {
+	config := map[string]any{
+		"jwks_urls": []any{jwks}, "target_audience": []any{"https://api.example/api"}, "trusted_issuers": []any{"https://issuer"},
+		"allowed_algorithms": []any{"RS256", "ES256"},
+	}
+	for key, value := range more {
+		config[key] = value
+	}
+	return config
+}
+
+func claims(change map[string]any) jwt.MapClaims {
+	out := jwt.MapClaims{
+		"sub": "u-1", "iss": "https://issuer", "aud": []string{"https://api.example/api", "other"}, "client_id": "c-1",
+		"exp": now.Unix() + 60, "iat": now.Unix(), "nbf": now.Unix(), "scp": []string{"read", "write"},
+	}
+	for key, value := range change {
+		if value == nil {
+			delete(out, key)
+		} else {
+			out[key] = value
+		}
+	}
+	return out
+}
+
+func sign(t *testing.T, key jose.JSONWebKey, method jwt.SigningMethod, c jwt.MapClaims, header map[string]any) string {
+	t.Helper()
+	token := jwt.NewWithClaims(method, c)
+	token.Header["kid"] = key.KeyID
+	for name, value := range header {
+		if value == nil {
+			delete(token.Header, name)
+		} else {
+			token.Header[name] = value
+		}
+	}
+	signed, err := token.SignedString(key.Key)
+	require.NoError(t, err)
+	return signed
+}
+
+func rsaKey(t *testing.T, kid string) jose.JSONWebKey {
+	t.Helper()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	return jose.JSONWebKey{Key: private, KeyID: kid, Algorithm: "RS256", Use: "sig"}
+}
+
+func TestVerifiedClaimsBecomeTheSession(t *testing.T) {
+	w := newWorld(t)
+	es, rs := newKey(t, "es"), rsaKey(t, "rs")
+	w.publish(jwks, es, rs)
+	a := w.build("jwt", jwtConfig(nil))
+	for _, token := range []string{
+		sign(t, es, jwt.SigningMethodES256, claims(nil), nil), sign(t, rs, jwt.SigningMethodRS256, claims(nil), nil),
+	} {
+		session, err := authenticate(t, a, request(bearer(token)))
+		require.NoError(t, err)
+		require.Equal(t, "u-1", session.Subject)
+		require.Equal(t, "c-1", session.Extra["client_id"])
+		require.Equal(t, []string{"read", "write"}, session.Extra["scp"])
+	}
+}
+
+func TestScopesAreNormalisedToTheListScp(t *testing.T) {
+	w := newWorld(t)
+	key := newKey(t, "k")
+	w.publish(jwks, key)
+	a := w.build("jwt", jwtConfig(nil))
+	for _, change := range []map[string]any{
+		{"scp": "read  write"}, {"scp": nil, "scope": "read write"}, {"scp": nil, "scopes": []string{"read", "write"}},
+	} {
+		session, err := authenticate(t, a, request(bearer(sign(t, key, jwt.SigningMethodES256, claims(change), nil))))
+		require.NoError(t, err)
+		require.Equal(t, []string{"read", "write"}, session.Extra["scp"])
+		require.NotContains(t, session.Extra, "scope")
+		require.NotContains(t, session.Extra, "scopes")
+	}
+	session, err := authenticate(t, a, request(bearer(sign(t, key, jwt.SigningMethodES256, claims(map[string]any{"scp": nil}), nil))))
+	require.NoError(t, err)
+	require.Equal(t, []string{}, session.Extra["scp"])
+}
+
+func TestOpaqueTokensAreNotTheirs(t *testing.T) {
+	a := newWorld(t).build("jwt", jwtConfig(nil))
+	for _, header := range []http.Header{nil, bearer("ory_at_x.y"), bearer("a.b.c.d"), {"Authorization": {"Basic a.b.c"}}} {
+		_, err := authenticate(t, a, request(header))
+		require.ErrorIs(t, err, pipeline.ErrNotResponsible)
+	}
+}
+
+func TestTokenThatMustNotPassIsUnauthenticated(t *testing.T) {
+	w := newWorld(t)
+	good, published, rs := newKey(t, "good"), newKey(t, "enc"), rsaKey(t, "rs")
+	published.Use = "enc"
+	w.publish(jwks, good, published, rs)
+	es := jwt.SigningMethodES256
+	other := newKey(t, "good") // the same id, another key
+	publicPEM := rs.Key.(*rsa.PrivateKey).N.Bytes()
+	ps := rs
+	ps.Algorithm = "PS256"
+
+	for name, token := range map[string]string{
+		"ID token (audience is the client)": sign(t, good, es, claims(map[string]any{"aud": "c-1"}), nil),
+		"no audience":                       sign(t, good, es, claims(map[string]any{"aud": nil}), nil),
+		"another audience":                  sign(t, good, es, claims(map[string]any{"aud": []string{"https://api.example/api/"}}), nil),
+		"malformed audience":                sign(t, good, es, claims(map[string]any{"aud": 7}), nil),
+		"another issuer":                    sign(t, good, es, claims(map[string]any{"iss": "https://issuer/"}), nil),
+		"expired":                           sign(t, good, es, claims(map[string]any{"exp": now.Unix() - 1}), nil),
+		"no exp":                            sign(t, good, es, claims(map[string]any{"exp": nil}), nil),
+		"issued in the future":              sign(t, good, es, claims(map[string]any{"iat": now.Unix() + 60}), nil),
+		"not yet valid":                     sign(t, good, es, claims(map[string]any{"nbf": now.Unix() + 60}), nil),
+		"no kid":                            sign(t, good, es, claims(nil), map[string]any{"kid": nil}),
+		"unknown kid":                       sign(t, newKey(t, "unknown"), es, claims(nil), nil),
+		"critical extension":                sign(t, good, es, claims(nil), map[string]any{"crit": []string{"b64"}}),
+		"another key's signature":           sign(t, other, es, claims(nil), nil),
+		"a key that is not for signing":     sign(t, published, es, claims(nil), nil),
+		"alg none":                          sign(t, jose.JSONWebKey{Key: jwt.UnsafeAllowNoneSignatureType, KeyID: "good"}, jwt.SigningMethodNone, claims(nil), nil),
+		"alg HS256 with the public key":     sign(t, jose.JSONWebKey{Key: publicPEM, KeyID: "rs"}, jwt.SigningMethodHS256, claims(nil), nil),
+		"alg that is not allowed":           sign(t, ps, jwt.SigningMethodPS256, claims(nil), nil),
+		"alg of another key":                sign(t, jose.JSONWebKey{Key: good.Key, KeyID: "rs"}, es, claims(nil), nil),
+		"garbage":                           "a.b.c",
+		"empty parts":                       "..",
+	} {
+		session, err := authenticate(t, w.build("jwt", jwtConfig(nil)), request(bearer(token)))
+		require.Error(t, err, name)
+		denial := requireDenied(t, err, http.StatusUnauthorized, pipeline.CodeUnauthenticated)
+		require.NotContains(t, denial.Error(), token, name)
+		require.Empty(t, session.Subject, name)
+	}
+}
+
+func TestOnlyRS256IsAllowedUnlessTheRuleSaysMore(t *testing.T) {
+	w := newWorld(t)
+	es, rs := newKey(t, "es"), rsaKey(t, "rs")
+	w.publish(jwks, es, rs)
+	a := w.build("jwt", map[string]any{"jwks_urls": []any{jwks}})
+	_, err := authenticate(t, a, request(bearer(sign(t, rs, jwt.SigningMethodRS256, claims(nil), nil))))
+	require.NoError(t, err)
+	_, err = authenticate(t, a, request(bearer(sign(t, es, jwt.SigningMethodES256, claims(nil), nil))))
+	requireDenied(t, err, http.StatusUnauthorized, pipeline.CodeUnauthenticated)
+	require.Contains(t, w.warnings[0], "target_audience")
+}
+
+func TestUnreachableKeysAreAnOutage(t *testing.T) {
+	w := newWorld(t)
+	w.keys[jwks] = func() ([]byte, error) { return nil, errors.New("connection refused") }
+	_, err := authenticate(t, w.build("jwt", jwtConfig(nil)), request(bearer(sign(t, newKey(t, "k"), jwt.SigningMethodES256, claims(nil), nil))))
+	requireOutage(t, err)
+}
+
+func TestEveryRequiredScopeMustBeGranted(t *testing.T) {
+	w := newWorld(t)
+	key := newKey(t, "k")
+	w.publish(jwks, key)
+	token := bearer(sign(t, key, jwt.SigningMethodES256, claims(nil), nil))
+	_, err := authenticate(t, w.build("jwt", jwtConfig(map[string]any{"scope_strategy": "exact", "required_scope": []any{"read", "write"}})), request(token))
+	require.NoError(t, err)
+	_, err = authenticate(t, w.build("jwt", jwtConfig(map[string]any{"scope_strategy": "exact", "required_scope": []any{"read", "admin"}})), request(token))
+	requireDenied(t, err, http.StatusUnauthorized, pipeline.CodeUnauthenticated)
+}
+
+func TestTwoIssuersMayUseTheSameKeyID(t *testing.T) {
+	w := newWorld(t)
+	first, second := newKey(t, "same"), newKey(t, "same")
+	w.publish(jwks, first)
+	w.publish("http://second", second)
+	a := w.build("jwt", jwtConfig(map[string]any{"jwks_urls": []any{jwks, "http://second"}}))
+	for _, key := range []jose.JSONWebKey{first, second} {
+		_, isPrivate := key.Key.(crypto.Signer)
+		require.True(t, isPrivate)
+		_, err := authenticate(t, a, request(bearer(sign(t, key, jwt.SigningMethodES256, claims(nil), nil))))
+		require.NoError(t, err)
+	}
+}

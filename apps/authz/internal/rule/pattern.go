@@ -1,0 +1,161 @@
+package rule
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/dlclark/regexp2"
+)
+
+// backtrackLimit is how long a pattern that Go's linear-time engine cannot compile may run for one
+// request. It is Oathkeeper's own limit.
+const backtrackLimit = 250 * time.Millisecond
+
+// Pattern is a compiled match.url. It is safe for concurrent use.
+type Pattern struct {
+	linear       *regexp.Regexp
+	backtracking *regexp2.Regexp
+}
+
+// Backtracks tells that the pattern needs look-around or back-references, so its running time is
+// bounded by a timer only.
+func (p *Pattern) Backtracks() bool { return p.backtracking != nil }
+
+// CompilePattern compiles text in which every <expr> is a regular expression and everything else is
+// literal. Host and scheme are compared in lower case, because browsers, DNS and backends take
+// "EXAMPLE.com" for "example.com".
+func CompilePattern(text string) (*Pattern, error) {
+	if text == "" {
+		return nil, errors.New("match.url is empty")
+	}
+	parts, err := split(text)
+	if err != nil {
+		return nil, err
+	}
+	var expr strings.Builder
+	where := inScheme
+	for _, part := range parts {
+		if part.regexp {
+			// Compiled alone first: "a)|(b" would balance inside the group and escape the anchors.
+			if _, err := regexp2.Compile(part.text, regexp2.RE2); err != nil {
+				return nil, fmt.Errorf("<%s>: %w", part.text, err)
+			}
+			flags := ""
+			if where == inHost {
+				flags = "(?i)"
+			}
+			expr.WriteString("(" + flags + part.text + ")")
+			continue
+		}
+		var literal string
+		literal, where = lowerAuthority(part.text, where)
+		expr.WriteString(regexp.QuoteMeta(literal))
+	}
+	// \A and \z, not ^ and $: "$" also matches before a final newline in backtracking engines.
+	anchored := `\A` + expr.String() + `\z`
+	if linear, err := regexp.Compile(anchored); err == nil && !ambiguous(anchored) {
+		return &Pattern{linear: linear}, nil
+	}
+	backtracking, err := regexp2.Compile(anchored, regexp2.RE2)
+	if err != nil {
+		return nil, err
+	}
+	backtracking.MatchTimeout = backtrackLimit
+	return &Pattern{backtracking: backtracking}, nil
+}
+
+// ambiguous tells that the two engines read an expression in two ways: [a-z-[aeiou]] subtracts in
+// Oathkeeper's, and \Q is a letter there. Rules were written for Oathkeeper's.
+func ambiguous(expr string) bool {
+	return strings.Contains(expr, "-[") || strings.Contains(expr, `\Q`)
+}
+
+// Match compares the whole target and returns the capture groups, "" for those that took no part.
+func (p *Pattern) Match(target string) (captures []string, matched bool, err error) {
+	if p.linear != nil {
+		found := p.linear.FindStringSubmatch(target)
+		if found == nil {
+			return nil, false, nil
+		}
+		return found[1:], true, nil
+	}
+	found, err := p.backtracking.FindStringMatch(target)
+	if err != nil || found == nil {
+		return nil, false, err
+	}
+	groups := found.Groups()[1:]
+	captures = make([]string, len(groups))
+	for i, group := range groups {
+		captures[i] = group.String()
+	}
+	return captures, true, nil
+}
+
+type part struct {
+	text   string
+	regexp bool
+}
+
+// split cuts at the outermost < and >; inner ones belong to the expression, as in (?P<name>x).
+func split(text string) ([]part, error) {
+	var parts []part
+	depth, start := 0, 0
+	for i, c := range text {
+		switch c {
+		case '<':
+			if depth++; depth == 1 {
+				parts = append(parts, part{text: text[start:i]})
+				start = i + 1
+			}
+		case '>':
+			if depth--; depth < 0 {
+				return nil, fmt.Errorf("%q has a > without a <", text)
+			}
+			if depth == 0 {
+				parts = append(parts, part{text: text[start:i], regexp: true})
+				start = i + 1
+			}
+		}
+	}
+	if depth != 0 {
+		return nil, fmt.Errorf("%q has a < without a >", text)
+	}
+	return append(parts, part{text: text[start:]}), nil
+}
+
+type place int
+
+const (
+	inScheme place = iota
+	inHost
+	inPath
+)
+
+// lowerAuthority lowers the literal's scheme and host and leaves its path alone. An expression that
+// spans host and path, like <.*>, is left as it is: nobody can tell where its host ends.
+func lowerAuthority(literal string, where place) (string, place) {
+	var out strings.Builder
+	if where == inScheme {
+		before, after, found := strings.Cut(literal, "://")
+		out.WriteString(strings.ToLower(before))
+		if !found {
+			return out.String(), inScheme
+		}
+		out.WriteString("://")
+		literal, where = after, inHost
+	}
+	if where == inHost {
+		slash := strings.IndexByte(literal, '/')
+		if slash < 0 {
+			out.WriteString(strings.ToLower(literal))
+			return out.String(), inHost
+		}
+		out.WriteString(strings.ToLower(literal[:slash]))
+		literal, where = literal[slash:], inPath
+	}
+	out.WriteString(literal)
+	return out.String(), where
+}

@@ -1,0 +1,161 @@
+package rule_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"gatehouse.internal/authz/internal/rule"
+)
+
+func TestPatternMatchesLikeOathkeeper(t *testing.T) {
+	for _, c := range []struct {
+		pattern, target string
+		captures        []string // nil means no match
+	}{
+		{"https://a.b/c", "https://a.b/c", []string{}},
+		{"https://a.b/c", "https://a.b/c/", nil},
+		{"https://a.b/c", "https://aXb/c", nil}, // the dot is literal
+		{"https://a.b/c", "https://a.b/C", nil}, // paths are case-sensitive
+		{"https://a.b/<.*>", "https://a.b/", []string{""}},
+		{"https://a.b/<.*>", "https://a.b/x/y", []string{"x/y"}},
+		{"<https?>://<[^/]+>/api<(/.*)?>", "http://h:8080/api", []string{"http", "h:8080", "", ""}},
+		{"<https?>://<[^/]+>/api<(/.*)?>", "https://h/api/x", []string{"https", "h", "/x", "/x"}},
+		{"<https?>://<[^/]+>/api<(/.*)?>", "https://h/apix", nil},
+		{"<https?>://<[^/]+>/api<(/.*)?>", "https://h/x/api/y", nil},
+		{"http://h/<a|b>", "http://h/b", []string{"b"}},
+		{"http://h/<a|b>", "http://h/ab", nil},
+		{"http://h/<(a)|(b)>", "http://h/a", []string{"a", "a", ""}},
+		{"http://h/<(?P<name>x+)>", "http://h/xx", []string{"xx", "xx"}},
+		{"http://h/<(?!admin).*>", "http://h/user", []string{"user"}}, // look-ahead: backtracking engine
+		{"http://h/<(?!admin).*>", "http://h/admin", nil},
+		{"http://h/<[a-z-[aeiou]]>", "http://h/b", []string{"b"}}, // subtracts, in Oathkeeper's engine
+		{"http://h/<[a-z-[aeiou]]>", "http://h/a", nil},
+		// Hosts are equal in any case, on both sides.
+		{"https://API.Example/X", "https://api.example/X", []string{}},
+		{"https://API.Example/X", "https://api.example/x", nil},
+		{"HTTPS://h/x", "https://h/x", []string{}},
+		{"https://<[A-Z]+>.Example/<[A-Z]+>", "https://api.example/X", []string{"api", "X"}},
+		{"https://<[A-Z]+>.Example/<[A-Z]+>", "https://api.example/x", nil},
+		// The end is the end: no engine may overlook a final newline.
+		{"http://h/x", "http://h/x\n", nil},
+		{"http://h/<(?!y)x>", "http://h/x\n", nil},
+		{"http://h/<x$>", "http://h/x\n", nil},
+	} {
+		pattern, err := rule.CompilePattern(c.pattern)
+		require.NoError(t, err, c.pattern)
+		captures, matched, err := pattern.Match(c.target)
+		require.NoError(t, err, c.pattern)
+		require.Equal(t, c.captures != nil, matched, "%s on %q", c.pattern, c.target)
+		if matched {
+			require.Equal(t, c.captures, captures, "%s on %q", c.pattern, c.target)
+		}
+	}
+}
+
+func TestBrokenPatternIsRefused(t *testing.T) {
+	for _, text := range []string{"", "http://h/<", "http://h/>", "http://h/<a", "http://h/<(>", "http://h/<a)|(b>", "http://h/<[>"} {
+		_, err := rule.CompilePattern(text)
+		require.Error(t, err, text)
+	}
+}
+
+func TestOnlyPatternsBeyondRE2Backtrack(t *testing.T) {
+	for text, want := range map[string]bool{"http://h/<.*>": false, "http://h/<(?!a).*>": true} {
+		pattern, err := rule.CompilePattern(text)
+		require.NoError(t, err)
+		require.Equal(t, want, pattern.Backtracks(), text)
+	}
+}
+
+func TestRunawayPatternEndsInAnError(t *testing.T) {
+	pattern, err := rule.CompilePattern(`http://h/<(?!x)(a+)+>`)
+	require.NoError(t, err)
+	_, matched, err := pattern.Match("http://h/" + strings.Repeat("a", 64) + "!")
+	require.Error(t, err)
+	require.False(t, matched)
+}
+
+func matchers(t *testing.T, matches ...rule.Match) []*rule.Matcher {
+	t.Helper()
+	var out []*rule.Matcher
+	for i, m := range matches {
+		matcher, err := rule.CompileMatch(i, rule.Rule{Match: &m})
+		require.NoError(t, err)
+		out = append(out, matcher)
+	}
+	return out
+}
+
+func TestExactlyOneRuleMustMatch(t *testing.T) {
+	set := matchers(t,
+		rule.Match{URL: "http://h/a/<.*>", Methods: []string{"GET"}},
+		rule.Match{URL: "http://h/a/<.*>", Methods: []string{"post"}},
+		rule.Match{URL: "http://h/b", Methods: []string{"GET"}},
+		rule.Match{URL: "http://h/<a|b>/both", Methods: []string{"GET"}},
+	)
+	index, captures, err := rule.Find(set, "GET", "http://h/a/x")
+	require.NoError(t, err)
+	require.Equal(t, 0, index)
+	require.Equal(t, []string{"x"}, captures)
+
+	index, _, err = rule.Find(set, "POST", "http://h/a/x")
+	require.NoError(t, err, "methods compare without case")
+	require.Equal(t, 1, index)
+
+	_, _, err = rule.Find(set, "DELETE", "http://h/a/x")
+	require.ErrorIs(t, err, rule.ErrNoMatch)
+
+	_, _, err = rule.Find(set, "GET", "http://h/a/both")
+	require.ErrorIs(t, err, rule.ErrManyMatch)
+
+	_, _, err = rule.Find(nil, "GET", "http://h/")
+	require.ErrorIs(t, err, rule.ErrNoMatch)
+}
+
+func TestGRPCMatchIsReachedByNoRequest(t *testing.T) {
+	set := matchers(t, rule.Match{Authority: "h", FullMethod: "pkg.Service/Call"})
+	_, _, err := rule.Find(set, "POST", "grpc://h/pkg.Service/Call")
+	require.ErrorIs(t, err, rule.ErrNoMatch)
+}
+
+func TestRuleWithoutMatchCannotBeCompiled(t *testing.T) {
+	_, err := rule.CompileMatch(2, rule.Rule{})
+	require.ErrorContains(t, err, "rule 3 (no id)")
+	_, err = rule.CompileMatch(0, rule.Rule{ID: "x", Match: &rule.Match{URL: "<"}})
+	require.ErrorContains(t, err, `rule "x"`)
+}
+
+const sample = `
+- id: one
+  version: v0.40.0
+  description: an example
+  match: {url: "http://h/<.*>", methods: [GET]}
+  authenticators: [{handler: jwt, config: {target_audience: [x]}}]
+  authorizer: {handler: allow}
+  mutators: [{handler: header, config: {headers: {X-User: "{{ print .Subject }}"}}}]
+  errors: [{handler: json}]
+  upstream: {url: "http://u", preserve_host: true}
+`
+
+func TestYAMLAndJSONReadTheSame(t *testing.T) {
+	fromYAML, err := rule.Parse([]byte(sample))
+	require.NoError(t, err)
+	fromJSON, err := rule.Parse([]byte(`[{"id":"one","version":"v0.40.0","description":"an example",
+		"match":{"url":"http://h/<.*>","methods":["GET"]},
+		"authenticators":[{"handler":"jwt","config":{"target_audience":["x"]}}],
+		"authorizer":{"handler":"allow"},
+		"mutators":[{"handler":"header","config":{"headers":{"X-User":"{{ print .Subject }}"}}}],
+		"errors":[{"handler":"json"}],
+		"upstream":{"url":"http://u","preserve_host":true}}]`))
+	require.NoError(t, err)
+	require.Equal(t, fromJSON, fromYAML)
+}
+
+func TestBrokenRulesAreRefused(t *testing.T) {
+	for _, text := range []string{`{"id":"not a list"}`, `[{"id":"x","authorisers":[]}]`, `- id: [`, `[{"id":1}]`} {
+		_, err := rule.Parse([]byte(text))
+		require.Error(t, err, text)
+	}
+}

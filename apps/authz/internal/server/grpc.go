@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"gatehouse.internal/authz/internal/engine"
+	"gatehouse.internal/libs/service"
+)
+
+// maxCheck bounds one CheckRequest: Envoy's headers are at most 60 KiB by default, and bodies are not sent.
+const maxCheck = 1 << 20
+
+func newGRPC(d *door, log *slog.Logger) (*grpc.Server, *health.Server) {
+	server := grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxCheck),
+		grpc.ChainUnaryInterceptor(recovering(log, d.metrics)),
+	)
+	authv3.RegisterAuthorizationServer(server, d)
+	healthy := health.NewServer()
+	healthv1.RegisterHealthServer(server, healthy)
+	return server, healthy
+}
+
+// recovering answers a panic with an error, which Envoy does not take for a yes.
+func recovering(log *slog.Logger, m *metrics) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, in any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (out any, err error) {
+		defer func() {
+			if recovered := recover(); recovered != nil {
+				// The value may quote the request; the stack says where.
+				log.ErrorContext(ctx, "panic", "type", fmt.Sprintf("%T", recovered), "stack", string(debug.Stack()))
+				m.decided(engine.Decision{Outcome: engine.Failed}, 0)
+				out, err = nil, status.Error(codes.Internal, "the request could not be decided about")
+			}
+		}()
+		return next(ctx, in)
+	}
+}
+
+func grpcPart(address string, server *grpc.Server, healthy *health.Server) (service.Part, error) {
+	listener, err := listen(address)
+	if err != nil {
+		return service.Part{}, fmt.Errorf("grpc: %w", err)
+	}
+	return service.Part{
+		Name:  "grpc",
+		Serve: func() error { return server.Serve(listener) },
+		Stop: func(ctx context.Context) error {
+			healthy.Shutdown()
+			stopped := make(chan struct{})
+			go func() { server.GracefulStop(); close(stopped) }()
+			select {
+			case <-stopped:
+				return nil
+			case <-ctx.Done():
+				server.Stop() // ends GracefulStop too
+				<-stopped
+				return ctx.Err()
+			}
+		},
+	}, nil
+}
+
+func listen(address string) (net.Listener, error) {
+	var config net.ListenConfig
+	path, isUnix := strings.CutPrefix(address, "unix://")
+	if !isUnix {
+		return config.Listen(context.Background(), "tcp", address)
+	}
+	// A killed process leaves its socket behind; nobody answers on it any more.
+	if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	return config.Listen(context.Background(), "unix", path)
+}

@@ -1,0 +1,3 @@
+module gatehouse.internal/migrations
+
+go 1.26.0
