@@ -70,7 +70,7 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 	s := struct{ S config.Secret }{"hunter2"}
 	encoded, err := json.Marshal(s)
 	require.NoError(t, err)
-	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%+v", s), fmt.Sprintf("%#v", s), fmt.Sprintf("%s", s.S), string(encoded)} {
+	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%+v", s), fmt.Sprintf("%#v", s), s.S.String(), string(encoded)} {
 		require.NotContains(t, text, "hunter2")
 	}
 }

@@ -63,7 +63,7 @@ func Run(ctx context.Context, drain time.Duration, beforeStop func(), parts ...P
 
 // HTTP is a part that serves handler on address with limits on how long a client may take.
 func HTTP(name, address string, handler http.Handler) (Part, error) {
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", address) //nolint:noctx // at start, on an address of this machine
 	if err != nil {
 		return Part{}, fmt.Errorf("%s: %w", name, err)
 	}
@@ -107,7 +107,7 @@ func (h *Health) Drain() { h.draining.Do(func() { close(h.closed()) }) }
 
 // Register adds GET /healthz, /readyz and /metrics to mux.
 func (h *Health) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(h.Metrics, promhttp.HandlerOpts{}))
 }
@@ -131,7 +131,7 @@ func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	fmt.Fprintln(w, "ok")
+	_, _ = fmt.Fprintln(w, "ok")
 }
 
 // Probe asks url once and fails unless it answers 200. Images without a shell use it, by a
@@ -147,7 +147,7 @@ func Probe(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answered %s", url, response.Status)
 	}

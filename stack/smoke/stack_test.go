@@ -25,6 +25,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	superuser "gatehouse.internal/stack/internal/database"
 	"gatehouse.internal/stack/internal/native"
 	"gatehouse.internal/stack/internal/secrets"
 	"gatehouse.internal/stack/internal/topology"
@@ -167,9 +168,9 @@ func (s nativeStack) sql(t *testing.T, database, statement string) {
 	t.Helper()
 	address, err := s.layout(t).Address("postgres")
 	require.NoError(t, err)
-	config, err := pgx.ParseConfig("postgres://postgres@" + address + "/" + database + "?sslmode=disable")
+	config, err := pgx.ParseConfig(superuser.Server{Address: address, Password: s.secrets(t)["postgres"]}.URL())
 	require.NoError(t, err)
-	config.Password = s.secrets(t)["postgres"]
+	config.Database = database
 	connection, err := pgx.ConnectConfig(t.Context(), config)
 	require.NoError(t, err)
 	defer func() { _ = connection.Close(context.WithoutCancel(t.Context())) }()

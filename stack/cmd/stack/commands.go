@@ -101,7 +101,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&p.instance, "instance", native.Default, "name of the native instance")
 	root.PersistentFlags().BoolVar(&p.compose, "compose", false, "inside docker compose: files in volumes, services by name")
 	root.AddCommand(nativeCommands(p)...)
-	root.AddCommand(demoCommand(p), renderCommand(p), databaseCommand(p), postgresCommand(p), oplCommand(p), seedCommand(p), fetchCommand())
+	root.AddCommand(demoCommand(p), testEnvironmentCommand(p), renderCommand(p), databaseCommand(p), postgresCommand(p), oplCommand(p), seedCommand(p), fetchCommand())
 	return root
 }
 
@@ -142,6 +142,15 @@ func nativeCommands(p *place) []*cobra.Command {
 			func(ctx context.Context, i native.Instance, out io.Writer, names []string) error {
 				return i.Logs(ctx, out, names)
 			}),
+		on("tool NAME", "Print the path of a pinned program, installing it first", cobra.ExactArgs(1),
+			func(ctx context.Context, i native.Instance, out io.Writer, names []string) error {
+				path, err := i.Tool(ctx, os.Stderr, names[0])
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(out, path)
+				return err
+			}),
 		on("stop PROCESS", "Stop one process of a running stack", cobra.ExactArgs(1),
 			func(ctx context.Context, i native.Instance, _ io.Writer, names []string) error {
 				return i.Stop(ctx, names[0])
@@ -179,6 +188,34 @@ func demoCommand(p *place) *cobra.Command {
 				lines = append(lines, "API_URL="+api)
 			}
 			lines = append(lines, "DEMO_EMAIL="+d.Email, "DEMO_PASSWORD="+d.Password, "DEMO_CLIENT_ID="+d.ClientID, "DEMO_CLIENT_SECRET="+d.ClientSecret)
+			_, err = fmt.Fprintln(c.OutOrStdout(), strings.Join(lines, "\n"))
+			return err
+		}}
+}
+
+// testEnvironmentCommand prints where a native stack's inner parts are, for the services' integration tests.
+func testEnvironmentCommand(p *place) *cobra.Command {
+	return &cobra.Command{Use: "test-environment", Short: "Print the inner addresses of a native stack as KEY=value lines", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			layout, err := p.layout()
+			if err != nil {
+				return err
+			}
+			server, _, err := p.server()
+			if err != nil {
+				return err
+			}
+			lines := []string{"GATEHOUSE_TEST_DATABASE_URL=" + server.URL()}
+			for variable, endpoint := range map[string]string{
+				"GATEHOUSE_TEST_KRATOS_PUBLIC_URL": "kratos-public", "GATEHOUSE_TEST_KRATOS_ADMIN_URL": "kratos-admin",
+				"GATEHOUSE_TEST_HYDRA_PUBLIC_URL": "hydra-public", "GATEHOUSE_TEST_HYDRA_ADMIN_URL": "hydra-admin",
+			} {
+				base, err := layout.URL(endpoint)
+				if err != nil {
+					return err
+				}
+				lines = append(lines, variable+"="+base)
+			}
 			_, err = fmt.Fprintln(c.OutOrStdout(), strings.Join(lines, "\n"))
 			return err
 		}}

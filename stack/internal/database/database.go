@@ -5,6 +5,7 @@ package database
 import (
 	"context"
 	"fmt"
+	"net/url"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -25,14 +26,15 @@ var owners = []struct{ database, owner string }{
 // runtime is the API's own role: it may connect, and gets its rights on tables from the migrations.
 const runtime = "gatehouse_api"
 
+// URL returns the connection URL, password included.
+func (s Server) URL() string {
+	u := url.URL{Scheme: "postgres", User: url.UserPassword("postgres", s.Password), Host: s.Address, Path: "/postgres", RawQuery: "sslmode=disable"}
+	return u.String()
+}
+
 // Connect opens a connection to the maintenance database.
 func (s Server) Connect(ctx context.Context) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig("postgres://postgres@" + s.Address + "/postgres?sslmode=disable")
-	if err != nil {
-		return nil, err
-	}
-	config.Password = s.Password
-	return pgx.ConnectConfig(ctx, config)
+	return pgx.Connect(ctx, s.URL())
 }
 
 // Ensure creates what is missing. password returns a role's password.

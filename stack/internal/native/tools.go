@@ -18,7 +18,7 @@ import (
 )
 
 // tool is a server or program of somebody else's that the stack needs. Its version is pinned in
-// stack/servers/<name>, and what was built is cached by that, outside the tree.
+// stack/pins/<name>, and what was built is cached by that, outside the tree.
 type tool struct {
 	name string
 	// main is the Go package to build, for those that are Go programs.
@@ -44,9 +44,26 @@ var required = []tool{
 // air rebuilds our services when they change, in `make dev`.
 var air = tool{name: "air", main: "github.com/air-verse/air", path: "air"}
 
+// linter is for `make lint`.
+var linter = tool{name: "golangci-lint", main: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", path: "golangci-lint"}
+
+// Tool returns the path of the named program, installing it first where it is missing. Progress goes to out.
+func (i Instance) Tool(ctx context.Context, out io.Writer, name string) (string, error) {
+	t, err := newTools(i.Root, progress{out})
+	if err != nil {
+		return "", err
+	}
+	for _, one := range append(required[:len(required):len(required)], air, linter) {
+		if one.name == name {
+			return t.ensure(ctx, one)
+		}
+	}
+	return "", fmt.Errorf("no tool is called %q", name)
+}
+
 // tools installs into the cache.
 type tools struct {
-	// pins is stack/servers.
+	// pins is stack/pins.
 	pins string
 	// cache outlives the tree: GATEHOUSE_CACHE, or a folder of the user's.
 	cache string
@@ -67,7 +84,7 @@ func newTools(root string, p progress) (tools, error) {
 		}
 		cache = filepath.Join(base, "gatehouse")
 	}
-	return tools{pins: filepath.Join(root, "stack", "servers"), cache: cache, progress: p}, os.MkdirAll(cache, 0o755) //nolint:gosec // programs, no data
+	return tools{pins: filepath.Join(root, "stack", "pins"), cache: cache, progress: p}, os.MkdirAll(cache, 0o755) //nolint:gosec // programs, no data
 }
 
 // ensure returns the path of the tool's program, installing it first where it is missing.
@@ -154,7 +171,7 @@ func (t tools) identify(one tool) (version, key string, err error) {
 		}
 	}
 	if version == "" {
-		return "", "", fmt.Errorf("stack/servers/%s pins no version", one.name)
+		return "", "", fmt.Errorf("stack/pins/%s pins no version", one.name)
 	}
 	return version, hex.EncodeToString(hash.Sum(nil))[:10], nil
 }

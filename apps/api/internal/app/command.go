@@ -27,7 +27,7 @@ var errUsage = errors.New(usage)
 // Environment variables override a file: API_DATABASE_URL for database.url of serve, MIGRATE_DATABASE_URL
 // for that of migrate.
 const (
-	servePrefix = "GATEHOUSE_API"
+	servePrefix   = "GATEHOUSE_API"
 	migratePrefix = "GATEHOUSE_MIGRATE"
 )
 

@@ -1,4 +1,4 @@
-module gatehouse.internal/servers/oathkeeper
+module gatehouse.internal/pins/oathkeeper
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module gatehouse.internal/servers/process-compose
+module gatehouse.internal/pins/process-compose
 
 go 1.26.0
 

@@ -1,4 +1,4 @@
-module gatehouse.internal/servers/mailpit
+module gatehouse.internal/pins/mailpit
 
 go 1.26.0
 

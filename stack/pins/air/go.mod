@@ -1,4 +1,4 @@
-module gatehouse.internal/servers/air
+module gatehouse.internal/pins/air
 
 go 1.26.0
 

@@ -1,4 +1,4 @@
-module gatehouse.internal/servers/kratos
+module gatehouse.internal/pins/kratos
 
 go 1.26
 
