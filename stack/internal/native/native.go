@@ -40,6 +40,9 @@ func (i Instance) Up(ctx context.Context, out io.Writer, development bool) error
 	if err := i.Down(ctx, out); err != nil {
 		return err
 	}
+	if err := i.placeWeb(development); err != nil {
+		return err
+	}
 	stack, err := i.render(ctx, p, programs, development)
 	if err != nil {
 		return err
@@ -107,6 +110,24 @@ func (i Instance) buildWeb(ctx context.Context, p progress, development bool) er
 		return p.step("build web", func() error {
 			return run(ctx, log, web, []string{"NEXT_TELEMETRY_DISABLED=1"}, "npm", "run", "build")
 		})
+	})
+}
+
+// placeWeb gives the instance a copy of the built web app: another instance may build anew while this one runs.
+func (i Instance) placeWeb(development bool) error {
+	if development {
+		return nil
+	}
+	built := filepath.Join(i.Root, "apps", "web", ".next")
+	key, err := os.ReadFile(filepath.Join(built, "gatehouse"))
+	if err != nil {
+		return err
+	}
+	return i.unless(i.in("web", ".gatehouse"), string(key), func() error {
+		if err := os.RemoveAll(i.in("web")); err != nil {
+			return err
+		}
+		return os.CopyFS(i.in("web"), os.DirFS(filepath.Join(built, "standalone")))
 	})
 }
 
