@@ -34,6 +34,7 @@ func Run(ctx context.Context, s Settings, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	slog.SetDefault(log) // what net/http has to say of itself becomes JSON as well
 	pool, err := database.Open(ctx, s.Database.URL.Reveal(), s.Database.MaxConnections, s.UpstreamTimeout)
 	if err != nil {
 		return err
@@ -160,7 +161,7 @@ func newForwarder(s Settings, servers servers) (*forward.Forwarder, error) {
 	}
 	return &forward.Forwarder{
 		Kratos: kratos, Hydra: hydra, Public: public,
-		BehindDoor: s.Mode == edge, Timeout: s.UpstreamTimeout, Transport: servers.client.Transport,
+		BehindDoor: s.Mode == edge, Timeout: s.UpstreamTimeout, Transport: servers.client.Transport, Refuse: web.Refuse,
 	}, nil
 }
 

@@ -24,8 +24,8 @@ const usage = `usage:
 
 var errUsage = errors.New(usage)
 
-// Environment variables override a file: API_DATABASE_URL for database.url of serve, MIGRATE_DATABASE_URL
-// for that of migrate.
+// Environment variables override a file: GATEHOUSE_API_DATABASE_URL for database.url of serve and health,
+// GATEHOUSE_MIGRATE_DATABASE_URL for that of migrate.
 const (
 	servePrefix   = "GATEHOUSE_API"
 	migratePrefix = "GATEHOUSE_MIGRATE"

@@ -240,7 +240,6 @@ func consents(t *testing.T, m mode) {
 	w = answer(map[string]string{"Sec-Fetch-Site": "same-origin"})
 	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 	require.Contains(t, w.Body.String(), "consent_verifier")
-	requireRefusal(t, answer(map[string]string{"Origin": "http://localhost:8080"}), problem.ChallengeExpired)
 }
 
 // asKratosSays admits whom Kratos knows, without a table: the integration suite has the real one.

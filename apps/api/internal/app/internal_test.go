@@ -41,6 +41,7 @@ func TestInternalPort(t *testing.T) {
 		w := get("/internal/health", wrong)
 		require.Equal(t, http.StatusUnauthorized, w.Code, wrong)
 		require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+		require.NotContains(t, w.Body.String(), "request_id", "this port gives none")
 	}
 	require.Equal(t, http.StatusUnauthorized, get("/internal/nothing", "").Code)
 	require.Equal(t, http.StatusNotFound, get("/internal/nothing", "Bearer "+secret).Code)

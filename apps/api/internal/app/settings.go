@@ -46,8 +46,7 @@ type Settings struct {
 		Issuer string `mapstructure:"issuer"`
 	} `mapstructure:"hydra"`
 	Keto struct {
-		ReadURL  string `mapstructure:"read_url"`
-		WriteURL string `mapstructure:"write_url"`
+		ReadURL string `mapstructure:"read_url"`
 	} `mapstructure:"keto"`
 	Consent struct {
 		CSRFSecret config.Secret `mapstructure:"csrf_secret"`
@@ -99,7 +98,7 @@ func (s Settings) Verify() error {
 		{s.Public.Address != s.Internal.Address, "internal.address: must not be the public one"},
 		{len(s.InternalSecret) >= secretLength, "internal_secret: needs at least 32 characters"},
 		{s.Database.URL != "", "database.url: missing"},
-		{s.Database.MaxConnections > 0, "database.max_connections: must be positive"},
+		{s.Database.MaxConnections > 1, "database.max_connections: needs at least 2, since one may wait for Kratos"},
 		{s.Mode != edge || s.IdentityToken.Issuer != "", "identity_token.issuer: missing"},
 		{s.Mode != edge || s.IdentityToken.Audience != "", "identity_token.audience: missing"},
 		{s.Mode != edge || isURL(s.IdentityToken.JWKSURL), "identity_token.jwks_url: must be an http URL"},
@@ -111,7 +110,6 @@ func (s Settings) Verify() error {
 		{s.Hydra.PublicURL != s.Hydra.AdminURL || s.Hydra.AdminURL == "", "hydra.admin_url: must not be the public one"},
 		{s.Hydra.Issuer == "" || isURL(s.Hydra.Issuer), "hydra.issuer: must be an http URL"},
 		{isURL(s.Keto.ReadURL), "keto.read_url: must be an http URL"},
-		{isURL(s.Keto.WriteURL), "keto.write_url: must be an http URL"},
 		{len(s.Consent.CSRFSecret) >= secretLength, "consent.csrf_secret: needs at least 32 characters"},
 		{s.Consent.CSRFSecret != s.InternalSecret || s.InternalSecret == "", "consent.csrf_secret: must not be internal_secret"},
 		{s.UpstreamTimeout > 0, "upstream_timeout: must be positive"},
@@ -171,7 +169,7 @@ func isURL(text string) bool {
 
 func isOrigin(text string) bool {
 	parsed, err := url.Parse(text)
-	return err == nil && isURL(text) && parsed.Path == "" && parsed.RawQuery == "" && parsed.Fragment == ""
+	return err == nil && isURL(text) && text == parsed.Scheme+"://"+parsed.Host
 }
 
 func isAddress(text string) bool {

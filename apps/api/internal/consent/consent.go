@@ -40,7 +40,9 @@ var (
 	ErrExpiredChallenge = errors.New("the consent challenge was used or has expired")
 )
 
-// Authority is Hydra. Accept and Reject return where the browser goes next.
+// Authority is Hydra. Accept and Reject return where the browser goes next. An authority may take a second
+// answer to a challenge, but only one of them ever becomes a grant: that each challenge counts once is its
+// promise, and an integration test holds the real one to it.
 type Authority interface {
 	ConsentRequest(ctx context.Context, challenge string) (Request, error)
 	AcceptConsent(ctx context.Context, challenge string, grant Grant) (string, error)

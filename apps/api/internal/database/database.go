@@ -18,21 +18,24 @@ import (
 
 // Verify tells whether url is one that Open takes. It never repeats it: it holds a password.
 func Verify(url string) error {
-	if _, err := pgxpool.ParseConfig(url); err != nil {
-		return errors.New("not a Postgres URL")
+	_, err := parse(url)
+	return err
+}
+
+func parse(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("not a Postgres URL")
 	}
-	return nil
+	return config, nil
 }
 
 // Open returns a pool of at most connections. It does not wait for the server: a service whose database
 // is not there yet starts and says that it is not ready.
 func Open(ctx context.Context, url string, connections int32, timeout time.Duration) (*pgxpool.Pool, error) {
-	if err := Verify(url); err != nil {
-		return nil, err
-	}
-	config, err := pgxpool.ParseConfig(url)
+	config, err := parse(url)
 	if err != nil {
-		return nil, errors.New("not a Postgres URL")
+		return nil, err
 	}
 	config.MaxConns = connections
 	config.ConnConfig.ConnectTimeout = timeout
@@ -58,7 +61,9 @@ func outage(state string) bool {
 	return class == "08" || class == "53" || class == "57"
 }
 
-// Ready fails unless Postgres answers and holds the schema that this binary was built for.
+// Ready fails unless Postgres answers and holds at least the schema that this binary was built for. A newer
+// one will do: while a release rolls out, the one before serves on the schema that is already migrated, and
+// refusing it would take every replica out at once.
 func Ready(ctx context.Context, pool *pgxpool.Pool) error {
 	want, err := latest()
 	if err != nil {
@@ -74,7 +79,7 @@ func Ready(ctx context.Context, pool *pgxpool.Pool) error {
 		return err
 	case dirty:
 		return fmt.Errorf("schema: version %d is half applied", version)
-	case version != want:
+	case version < want:
 		return fmt.Errorf("schema: version %d, this binary needs %d", version, want)
 	}
 	return nil

@@ -10,7 +10,6 @@ import (
 	"github.com/golang-migrate/migrate/v4"
 	driver "github.com/golang-migrate/migrate/v4/database/pgx/v5"
 	"github.com/golang-migrate/migrate/v4/source/iofs"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"gatehouse.internal/migrations"
@@ -57,11 +56,11 @@ func (m Migrate) Status(ctx context.Context) (Status, error) {
 
 // run lends a runner that holds a connection of its own. Having nothing to do is no error.
 func (m Migrate) run(ctx context.Context, do func(*migrate.Migrate) error) (err error) {
-	config, err := pgx.ParseConfig(m.URL)
+	config, err := parse(m.URL)
 	if err != nil {
-		return errors.New("database.url: not a Postgres URL")
+		return err
 	}
-	db := stdlib.OpenDB(*config)
+	db := stdlib.OpenDB(*config.ConnConfig)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := db.PingContext(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)

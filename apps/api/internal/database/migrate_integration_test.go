@@ -70,7 +70,7 @@ func TestTwoAtOnce(t *testing.T) {
 	require.NoError(t, database.Ready(t.Context(), open(t, db.URL(t, databasetest.Runtime))))
 }
 
-func TestReadyOnlyWithTheSchemaOfThisBinary(t *testing.T) {
+func TestReadyFromTheSchemaOfThisBinaryOn(t *testing.T) {
 	db := databasetest.New(t)
 	require.NoError(t, database.Migrate{URL: db.URL(t, databasetest.Owner)}.Up(t.Context()))
 	owner, pool := open(t, db.URL(t, databasetest.Owner)), open(t, db.URL(t, databasetest.Runtime))
@@ -81,6 +81,10 @@ func TestReadyOnlyWithTheSchemaOfThisBinary(t *testing.T) {
 	require.ErrorContains(t, database.Ready(t.Context(), pool), "half applied")
 
 	_, err = owner.Exec(t.Context(), "UPDATE schema_migrations SET dirty = false, version = version + 1")
+	require.NoError(t, err)
+	require.NoError(t, database.Ready(t.Context(), pool), "the next release has migrated, this one still serves")
+
+	_, err = owner.Exec(t.Context(), "UPDATE schema_migrations SET version = version - 2")
 	require.NoError(t, err)
 	require.ErrorContains(t, database.Ready(t.Context(), pool), "this binary needs")
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"gatehouse.internal/api/internal/principal"
 	"gatehouse.internal/api/internal/problem"
 )
 
@@ -70,7 +71,12 @@ func (f *Forwarder) Handler(ending Ending) http.Handler {
 	}
 	proxy := &httputil.ReverseProxy{
 		Transport: f.Transport,
-		Rewrite:   func(r *httputil.ProxyRequest) { f.rewrite(r, target, prefix) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			f.rewrite(r, target, prefix)
+			if ending.upstream == hydra {
+				withoutSession(r.Out.Header)
+			}
+		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			f.Refuse(w, r, failed(err))
 		},
@@ -103,9 +109,28 @@ func (f *Forwarder) rewrite(r *httputil.ProxyRequest, target *url.URL, prefix st
 	r.Out.Header.Set("X-Forwarded-Proto", f.Public.Scheme)
 }
 
+// withoutSession takes the session cookie out and leaves all others as they were sent: nobody but Kratos
+// and the web app may see it.
+func withoutSession(header http.Header) {
+	var kept []string
+	for _, line := range header["Cookie"] {
+		for cookie := range strings.SplitSeq(line, ";") {
+			cookie = strings.TrimSpace(cookie)
+			name, _, _ := strings.Cut(cookie, "=")
+			if cookie != "" && strings.TrimSpace(name) != principal.SessionCookie {
+				kept = append(kept, cookie)
+			}
+		}
+	}
+	header.Del("Cookie")
+	if kept != nil {
+		header.Set("Cookie", strings.Join(kept, "; "))
+	}
+}
+
 func failed(err error) error {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return problem.New(problem.BodyTooLarge, "The body is too large.").Because(tooLarge)
+		return problem.New(problem.TooLarge, "The body is too large.").Because(tooLarge)
 	}
 	return problem.New(problem.Unavailable, "This cannot be ended right now. Try again.").
 		Because(fmt.Errorf("forward: %w", err))

@@ -115,13 +115,32 @@ func TestUpstreamSeesThePublicOriginAndTheClientsAddress(t *testing.T) {
 	require.Equal(t, "gatehouse.example", seen.Header.Get("X-Forwarded-Host"))
 	require.Equal(t, "https", seen.Header.Get("X-Forwarded-Proto"))
 	require.Equal(t, "203.0.113.7, 192.0.2.1", seen.Header.Get("X-Forwarded-For"))
-	require.Equal(t, "ory_kratos_session=x", seen.Header.Get("Cookie"))
 	require.Equal(t, "Basic eA==", seen.Header.Get("Authorization"))
 	require.Empty(t, seen.Header.Get("X-Drop"))
 
 	f.BehindDoor = false
 	send(t, f, ending, "/oauth2/revoke", nil, header)
 	require.Equal(t, "192.0.2.1", seen.Header.Get("X-Forwarded-For"), "without a door anyone may have written it")
+}
+
+func TestOnlyKratosSeesTheSessionCookie(t *testing.T) {
+	for name, c := range map[string]struct {
+		method, path string
+		sent, want   []string
+	}{
+		"Kratos":               {"DELETE", "/.ory/sessions", []string{"a=1; ory_kratos_session=x"}, []string{"a=1; ory_kratos_session=x"}},
+		"Hydra, alone":         {"POST", "/oauth2/revoke", []string{"ory_kratos_session=x"}, nil},
+		"Hydra, among others":  {"GET", "/oauth2/sessions/logout", []string{"a=1;ory_kratos_session=x; b=\"2\""}, []string{"a=1; b=\"2\""}},
+		"Hydra, several lines": {"GET", "/oauth2/sessions/logout", []string{" ory_kratos_session =x", "ory_kratos_session", "b=2"}, []string{"b=2"}},
+		"Hydra, alike":         {"GET", "/oauth2/sessions/logout", []string{"ory_kratos_sessions=x"}, []string{"ory_kratos_sessions=x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen http.Request
+			send(t, newForwarder(t, &seen), find(t, c.method, c.path), c.path, nil, http.Header{"Cookie": c.sent})
+			require.NotEmpty(t, seen.Method)
+			require.Equal(t, c.want, seen.Header["Cookie"])
+		})
+	}
 }
 
 func TestUnreachableServerIsUnavailable(t *testing.T) {

@@ -86,8 +86,8 @@ func (h *Hydra) RejectConsent(ctx context.Context, challenge string) (string, er
 	return next.RedirectTo, nil
 }
 
-// challengeError reads how Hydra refuses a challenge: 404 when it never made it, 410 when it was used,
-// 401 when it has expired.
+// challengeError reads how Hydra refuses a challenge: 404 when it never made it, 401 when it has expired, 410
+// when it knows it to be used, which it often does not.
 func challengeError(response *http.Response, err error) error {
 	switch status(response) {
 	case http.StatusNotFound:

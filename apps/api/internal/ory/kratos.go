@@ -24,9 +24,12 @@ func NewKratosPublic(base string, c *http.Client) *KratosPublic {
 }
 
 // Session implements principal.Sessions.
-func (k *KratosPublic) Session(ctx context.Context, cookie string) (principal.KratosSession, error) {
-	session, response, err := k.api.FrontendAPI.ToSession(ctx).
-		Cookie((&http.Cookie{Name: principal.SessionCookie, Value: cookie}).String()).Execute()
+func (k *KratosPublic) Session(ctx context.Context, cookies ...string) (principal.KratosSession, error) {
+	header := make([]string, 0, len(cookies))
+	for _, value := range cookies {
+		header = append(header, (&http.Cookie{Name: principal.SessionCookie, Value: value}).String())
+	}
+	session, response, err := k.api.FrontendAPI.ToSession(ctx).Cookie(strings.Join(header, "; ")).Execute()
 	switch {
 	case status(response) == http.StatusUnauthorized:
 		return principal.KratosSession{}, k.certain(ctx, principal.ErrRejected)

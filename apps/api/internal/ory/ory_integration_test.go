@@ -140,6 +140,10 @@ func TestRealKratos(t *testing.T) {
 	require.True(t, strings.EqualFold(email, session.Email))
 	require.False(t, session.EmailVerified)
 
+	session, err = public.Session(t.Context(), "garbage", cookie)
+	require.NoError(t, err, "Kratos takes the valid one of several")
+	require.Equal(t, id, session.UserID)
+
 	_, err = public.Session(t.Context(), "garbage")
 	require.ErrorIs(t, err, principal.ErrRejected)
 
@@ -303,6 +307,39 @@ func TestRealHydraConsentAccepted(t *testing.T) {
 	require.Equal(t, subject, token.Subject)
 	require.Equal(t, flow.settings.GetClientId(), token.ClientID)
 	require.Equal(t, "openid", token.Scope)
+}
+
+// Hydra takes several answers to one challenge, even after one was redeemed. What counts is that the first
+// that comes back to it is the last.
+func TestRealHydraCountsOneAnswer(t *testing.T) {
+	hydra := ory.NewHydra(base(t, "HYDRA_ADMIN_URL"), ory.HTTPClient(timeout))
+	accept := func(t *testing.T, challenge string, scopes ...string) string {
+		t.Helper()
+		next, err := hydra.AcceptConsent(t.Context(), challenge, consent.Grant{Scopes: scopes})
+		require.NoError(t, err)
+		return next
+	}
+	for name, first := range map[string]func(t *testing.T, challenge string) string{
+		"after yes": func(t *testing.T, challenge string) string { return accept(t, challenge, "openid") },
+		"after no": func(t *testing.T, challenge string) string {
+			next, err := hydra.RejectConsent(t.Context(), challenge)
+			require.NoError(t, err)
+			return next
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			flow := newCode(t)
+			challenge := flow.challenge(t, uuid.NewString())
+			counts, before := first(t, challenge), accept(t, challenge, "openid", "email")
+			flow.follow(t, counts)
+
+			for _, late := range []string{counts, before, accept(t, challenge, "openid", "email")} {
+				back := flow.follow(t, late)
+				require.Empty(t, back.Query().Get("code"), back.String())
+				require.NotEmpty(t, back.Query().Get("error"), back.String())
+			}
+		})
+	}
 }
 
 func TestRealHydraConsentRejected(t *testing.T) {

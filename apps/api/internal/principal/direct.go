@@ -31,10 +31,11 @@ type KratosSession struct {
 	EmailVerified bool
 }
 
-// Sessions answers whose a session cookie is. A negative must be certain: Kratos answers 401 also when
-// its database is down.
+// Sessions answers whose the session cookies are. A browser may send several of that name (of other paths,
+// or domains above ours): Kratos takes the one that is valid. A negative must be certain: Kratos answers
+// 401 also when its database is down.
 type Sessions interface {
-	Session(ctx context.Context, cookie string) (KratosSession, error)
+	Session(ctx context.Context, cookies ...string) (KratosSession, error)
 }
 
 // HydraToken is an active token as Hydra reports it.
@@ -58,7 +59,8 @@ type Direct struct {
 	Now              func() time.Time
 }
 
-// Verify implements Verifier. A bearer token wins over a cookie: a client that sends one means it.
+// Verify implements Verifier. As by the door's rules, a bearer token that is there must be valid, and only
+// without one do cookies count.
 func (d *Direct) Verify(r *http.Request) (Principal, error) {
 	token, err := bearer(r)
 	if err != nil {
@@ -67,11 +69,14 @@ func (d *Direct) Verify(r *http.Request) (Principal, error) {
 	if token != "" {
 		return d.token(r.Context(), token)
 	}
-	cookies := r.CookiesNamed(SessionCookie)
-	if len(cookies) != 1 || cookies[0].Value == "" {
+	var cookies []string
+	for _, cookie := range r.CookiesNamed(SessionCookie) {
+		cookies = append(cookies, cookie.Value)
+	}
+	if cookies == nil {
 		return Principal{}, unauthenticated(errNoCredentials)
 	}
-	return d.session(r.Context(), cookies[0].Value)
+	return d.session(r.Context(), cookies)
 }
 
 func (d *Direct) token(ctx context.Context, raw string) (Principal, error) {
@@ -107,8 +112,8 @@ func (d *Direct) accept(token HydraToken) error {
 	return nil
 }
 
-func (d *Direct) session(ctx context.Context, cookie string) (Principal, error) {
-	s, err := d.Sessions.Session(ctx, cookie)
+func (d *Direct) session(ctx context.Context, cookies []string) (Principal, error) {
+	s, err := d.Sessions.Session(ctx, cookies...)
 	if err != nil {
 		return Principal{}, negative(err)
 	}

@@ -21,9 +21,13 @@ type answers struct {
 	session principal.KratosSession
 	token   principal.HydraToken
 	err     error
+	cookies *[]string // those that were asked about
 }
 
-func (a answers) Session(context.Context, string) (principal.KratosSession, error) {
+func (a answers) Session(_ context.Context, cookies ...string) (principal.KratosSession, error) {
+	if a.cookies != nil {
+		*a.cookies = cookies
+	}
 	return a.session, a.err
 }
 
@@ -128,10 +132,44 @@ func TestDirectTellsNoFromNoAnswer(t *testing.T) {
 }
 
 func TestDirectWithoutCredentialsIsUnauthenticated(t *testing.T) {
-	r := request(t, "")
-	r.Header.Set("X-User-Id", person)
-	_, err := newDirect(answers{}).Verify(r)
-	requireCode(t, problem.Unauthenticated, err)
+	for name, header := range map[string]http.Header{
+		"nothing":          {},
+		"identity headers": {"X-User-Id": {person}},
+		"basic":            {"Authorization": {"Basic eDp5"}},
+		"no token":         {"Authorization": {"Bearer "}},
+		"two tokens":       {"Authorization": {"Bearer a", "Bearer b"}},
+		"another cookie":   {"Cookie": {"session=x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := request(t, "")
+			r.Header = header
+			_, err := newDirect(answers{token: active(nil), session: annsSession}).Verify(r)
+			requireCode(t, problem.Unauthenticated, err)
+		})
+	}
+}
+
+var annsSession = principal.KratosSession{ID: "s", UserID: uuid.MustParse(person)}
+
+// So the door's rules have it: only a bearer token comes before the cookie.
+func TestDirectTakesTheCookieBesideAnAuthorizationThatIsNoBearerToken(t *testing.T) {
+	for _, authorization := range []string{"", "Bearer ", "Bearer", "Basic eDp5"} {
+		r := withCookie(t)
+		r.Header.Set("Authorization", authorization)
+		p, err := newDirect(answers{session: annsSession}).Verify(r)
+		require.NoError(t, err, authorization)
+		require.Equal(t, principal.Session, p.Auth)
+	}
+}
+
+func TestDirectAsksKratosAboutEveryCookieOfTheName(t *testing.T) {
+	var asked []string
+	r := withCookie(t)
+	r.AddCookie(&http.Cookie{Name: "other", Value: "x"})
+	r.AddCookie(&http.Cookie{Name: principal.SessionCookie, Value: "d"})
+	_, err := newDirect(answers{session: annsSession, cookies: &asked}).Verify(r)
+	require.NoError(t, err)
+	require.Equal(t, []string{"c", "d"}, asked)
 }
 
 func TestContextWithoutAPrincipalIsUnauthenticated(t *testing.T) {

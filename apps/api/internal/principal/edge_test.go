@@ -95,8 +95,7 @@ func TestEdgeTellsAClientFromAUserActingThroughOne(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, principal.User, delegated.Kind)
 	require.True(t, delegated.Delegated())
-	require.True(t, delegated.HasScope("a"))
-	require.False(t, delegated.HasScope("b"))
+	require.Equal(t, []string{"a"}, delegated.Scopes)
 	require.Equal(t, client, delegated.ClientID)
 }
 
@@ -137,6 +136,7 @@ func TestEdgeRefuses(t *testing.T) {
 		"unknown authentication":      sign(principaltest.Claims{"auth": "basic"}),
 		"session of a client":         sign(principaltest.Claims{"type": "client", "client_id": person}),
 		"session with a client":       sign(principaltest.Claims{"client_id": client}),
+		"session without an id":       sign(principaltest.Claims{"sid": nil}),
 		"user's token without client": token(principaltest.Claims{"client_id": ""}),
 		"client called a user":        token(principaltest.Claims{"sub": client, "type": "user"}),
 		"user called a client":        token(principaltest.Claims{"type": "client"}),

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -57,9 +56,6 @@ type Principal struct {
 // Delegated tells whether a person acts through a client.
 func (p Principal) Delegated() bool { return p.Kind == User && p.ClientID != "" }
 
-// HasScope tells whether a token carries scope.
-func (p Principal) HasScope(scope string) bool { return slices.Contains(p.Scopes, scope) }
-
 // check makes contradictions impossible to act on, whoever made them.
 func (p Principal) check() error {
 	token := p.Auth == OAuth2 || p.Auth == JWT
@@ -70,6 +66,8 @@ func (p Principal) check() error {
 		return errors.New("a user without an id")
 	case p.Kind == User && p.Auth == Session && p.ClientID != "":
 		return errors.New("a session with a client")
+	case p.Auth == Session && p.SessionID == "": // what is bound to a session would be bound to nothing
+		return errors.New("a session without an id")
 	case p.Kind == User && token && p.ClientID == "":
 		return errors.New("a user's token without the client it was given to")
 	case p.Kind == User && p.ClientID == p.UserID.String():
@@ -120,15 +118,15 @@ func unavailable(cause error) error {
 
 var errNoCredentials = errors.New("no credentials")
 
-// bearer returns the request's only bearer token, or "" when it carries no Authorization.
+// bearer returns the request's bearer token, or "" when it carries none: credentials of another scheme
+// are none of ours, at the door too.
 func bearer(r *http.Request) (string, error) {
-	values := r.Header.Values("Authorization")
-	if len(values) == 0 {
-		return "", nil
+	if len(r.Header.Values("Authorization")) > 1 {
+		return "", errors.New("more than one Authorization")
 	}
-	scheme, token, found := strings.Cut(values[0], " ")
-	if len(values) > 1 || !found || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return "", errors.New("authorization is not one bearer token")
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", nil
 	}
 	return token, nil
 }

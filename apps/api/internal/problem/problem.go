@@ -22,27 +22,24 @@ const (
 	MethodNotAllowed Code = "method_not_allowed"
 	ChallengeExpired Code = "challenge_expired"
 	InvalidRequest   Code = "invalid_request"
-	BodyTooLarge     Code = "body_too_large"
+	TooLarge         Code = "too_large"
 	Unavailable      Code = "unavailable"
 	Internal         Code = "internal"
 )
 
-var kinds = map[Code]struct {
-	status int
-	title  string
-}{
-	Unauthenticated:  {http.StatusUnauthorized, "Not authenticated"},
-	Forbidden:        {http.StatusForbidden, "Not allowed"},
-	StepUpRequired:   {http.StatusForbidden, "Second factor needed"},
-	AccountDisabled:  {http.StatusForbidden, "Account disabled"},
-	CrossSite:        {http.StatusForbidden, "Cross-site request refused"},
-	NotFound:         {http.StatusNotFound, "Not found"},
-	MethodNotAllowed: {http.StatusMethodNotAllowed, "Method not allowed"},
-	ChallengeExpired: {http.StatusGone, "Challenge expired"},
-	InvalidRequest:   {http.StatusBadRequest, "Invalid request"},
-	BodyTooLarge:     {http.StatusRequestEntityTooLarge, "Body too large"},
-	Unavailable:      {http.StatusServiceUnavailable, "Temporarily unavailable"},
-	Internal:         {http.StatusInternalServerError, "Internal error"},
+var statuses = map[Code]int{
+	Unauthenticated:  http.StatusUnauthorized,
+	Forbidden:        http.StatusForbidden,
+	StepUpRequired:   http.StatusForbidden,
+	AccountDisabled:  http.StatusForbidden,
+	CrossSite:        http.StatusForbidden,
+	NotFound:         http.StatusNotFound,
+	MethodNotAllowed: http.StatusMethodNotAllowed,
+	ChallengeExpired: http.StatusGone,
+	InvalidRequest:   http.StatusBadRequest,
+	TooLarge:         http.StatusRequestEntityTooLarge,
+	Unavailable:      http.StatusServiceUnavailable,
+	Internal:         http.StatusInternalServerError,
 }
 
 // Field says what is wrong with one field of the request.
@@ -72,10 +69,10 @@ func (p *Problem) Because(cause error) *Problem {
 }
 
 // Status is the HTTP status of the problem.
-func (p *Problem) Status() int { return kinds[p.Code].status }
+func (p *Problem) Status() int { return statuses[p.Code] }
 
-// Title is the same for every problem with this code.
-func (p *Problem) Title() string { return kinds[p.Code].title }
+// Title is the same for every problem with this code, and the same whether the API or the door refused.
+func (p *Problem) Title() string { return http.StatusText(p.Status()) }
 
 // Error is for the log, never for the caller.
 func (p *Problem) Error() string {

@@ -15,12 +15,19 @@ func TestEveryCodeHasAnErrorStatusAndATitle(t *testing.T) {
 	for _, code := range []problem.Code{
 		problem.Unauthenticated, problem.Forbidden, problem.StepUpRequired, problem.AccountDisabled,
 		problem.CrossSite, problem.NotFound, problem.MethodNotAllowed, problem.ChallengeExpired,
-		problem.InvalidRequest, problem.BodyTooLarge, problem.Unavailable, problem.Internal,
+		problem.InvalidRequest, problem.TooLarge, problem.Unavailable, problem.Internal,
 	} {
 		p := problem.New(code, "detail")
 		require.GreaterOrEqual(t, p.Status(), http.StatusBadRequest, code)
 		require.NotEmpty(t, p.Title(), code)
 	}
+}
+
+// The door writes the phrase of the status, so the API does: one type, one title.
+func TestTitleIsThatOfTheDoor(t *testing.T) {
+	require.Equal(t, "Unauthorized", problem.New(problem.Unauthenticated, "").Title())
+	require.Equal(t, "Forbidden", problem.New(problem.StepUpRequired, "").Title())
+	require.Equal(t, "Service Unavailable", problem.New(problem.Unavailable, "").Title())
 }
 
 func TestCauseIsForTheLogOnly(t *testing.T) {

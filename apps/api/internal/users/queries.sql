@@ -1,5 +1,7 @@
 -- name: Find :one
-SELECT *
+-- Old is a row that nobody has compared with its identity for as long as a revocation may take. By the
+-- database's clock, which also wrote the time.
+SELECT sqlc.embed(users), (updated_at <= now() - interval '10 seconds')::bool AS old
 FROM users
 WHERE id = $1;
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/singleflight"
 
 	"gatehouse.internal/api/internal/database"
 	"gatehouse.internal/api/internal/principal"
@@ -59,6 +60,7 @@ type Directory struct {
 	identities Identities
 	timeout    time.Duration
 	converging chan struct{}
+	confirming singleflight.Group
 }
 
 // NewDirectory returns the directory in pool. Reading an identity, and reading a row, may each take timeout.
@@ -72,14 +74,17 @@ func NewDirectory(pool *pgxpool.Pool, identities Identities, timeout time.Durati
 // Admit returns the user behind a principal, creating the row on first sight, and refuses those who are
 // suspended or deleted whatever their token says.
 func (d *Directory) Admit(ctx context.Context, p principal.Principal) (User, error) {
-	found, err := d.find(ctx, p.UserID)
-	stale := errors.Is(err, pgx.ErrNoRows)
-	if err != nil && !stale {
+	read, err := d.find(ctx, p.UserID)
+	missing := errors.Is(err, pgx.ErrNoRows)
+	if err != nil && !missing {
 		return User{}, database.Problem(fmt.Errorf("find user: %w", err))
 	}
-	// Reactivating a person at Kratos reaches us in no other way, so a suspended row is looked up again.
-	if stale || found.DeletedAt == nil && (found.State != active || disagrees(p, found)) {
-		found, err = d.Converge(ctx, p.UserID)
+	found := read.User
+	// Kratos vouched for a session just now. For a token nobody asked it, and it tells nobody when it
+	// suspends or deletes a person: without another look the token would outlive them.
+	unsure := disagrees(p, found) || p.Auth != principal.Session && read.Old
+	if missing || found.DeletedAt == nil && unsure {
+		found, err = d.confirm(ctx, p.UserID)
 		if errors.Is(err, ErrNoIdentity) {
 			return User{}, gone()
 		}
@@ -104,14 +109,23 @@ func gone() error {
 		Because(errors.New("the identity is deleted"))
 }
 
-// disagrees tells whether the token knows of a change that the row does not show. A token that says
-// nothing about the address (a client's) agrees.
+// disagrees tells whether the principal knows of a change that the row does not show: Kratos gives no session
+// to a suspended person, and a session says what the address is. A token knows neither.
 func disagrees(p principal.Principal, found row.User) bool {
-	return p.Email != "" && !strings.EqualFold(p.Email, found.Email) ||
+	return p.Auth == principal.Session && found.State != active ||
+		p.Email != "" && !strings.EqualFold(p.Email, found.Email) ||
 		p.Email != "" && p.EmailVerified != nil && *p.EmailVerified != found.EmailVerified
 }
 
-func (d *Directory) find(ctx context.Context, id uuid.UUID) (row.User, error) {
+// confirm converges once for all requests of one person that wait for it: they would otherwise queue for the
+// lock, each with a connection. It does not end with the request that happened to come first.
+func (d *Directory) confirm(ctx context.Context, id uuid.UUID) (row.User, error) {
+	shared := context.WithoutCancel(ctx)
+	user, err, _ := d.confirming.Do(id.String(), func() (any, error) { return d.Converge(shared, id) })
+	return user.(row.User), err
+}
+
+func (d *Directory) find(ctx context.Context, id uuid.UUID) (row.FindRow, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	return row.New(d.pool).Find(ctx, id)

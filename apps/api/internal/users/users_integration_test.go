@@ -88,6 +88,11 @@ func session(identity users.Identity) principal.Principal {
 	}
 }
 
+// token is a person's principal through a client.
+func token(identity users.Identity) principal.Principal {
+	return principal.Principal{Kind: principal.User, Auth: principal.OAuth2, UserID: identity.ID, ClientID: "c"}
+}
+
 func (f fixture) rows(t *testing.T) (count int) {
 	t.Helper()
 	require.NoError(t, f.pool.QueryRow(t.Context(), "SELECT count(*) FROM users").Scan(&count))
@@ -111,17 +116,50 @@ func TestFirstSightMakesTheRowAndLaterOnesReadIt(t *testing.T) {
 	require.Equal(t, 1, f.kratos.reads)
 }
 
-func TestRaceOfFirstSightsMakesOneRowOneAtATime(t *testing.T) {
-	f := newFixture(t)
+// race runs do many times at once.
+func race(do func() error) error {
 	errs := make([]error, 50)
 	var racing sync.WaitGroup
 	for i := range errs {
-		racing.Go(func() { _, errs[i] = f.Admit(context.Background(), session(f.ann)) })
+		racing.Go(func() { errs[i] = do() })
 	}
 	racing.Wait()
-	require.NoError(t, errors.Join(errs...))
+	return errors.Join(errs...)
+}
+
+func TestRaceOfFirstSightsMakesOneRow(t *testing.T) {
+	f := newFixture(t)
+	require.NoError(t, race(func() error { _, err := f.Admit(context.Background(), session(f.ann)); return err }))
 	require.Equal(t, 1, f.rows(t))
-	require.Equal(t, 1, f.kratos.most, "the identity is read inside its lock")
+}
+
+func TestRaceOfConvergesReadsTheIdentityInsideItsLock(t *testing.T) {
+	f := newFixture(t)
+	require.NoError(t, race(func() error { _, err := f.Converge(context.Background(), f.ann.ID); return err }))
+	require.Equal(t, 1, f.rows(t))
+	require.Equal(t, 1, f.kratos.most)
+}
+
+func TestSlowKratosDoesNotStopThePeopleWhoAreKnown(t *testing.T) {
+	f := newFixture(t)
+	_, err := f.Admit(t.Context(), session(f.ann))
+	require.NoError(t, err)
+	asked, answer := make(chan struct{}, 100), make(chan struct{})
+	f.kratos.enter = func() { asked <- struct{}{}; <-answer }
+
+	var strangers sync.WaitGroup
+	for range 50 {
+		strangers.Go(func() { _, _ = f.Admit(context.Background(), principal.Principal{UserID: uuid.New()}) })
+	}
+	for range 5 { // half of the connections
+		<-asked
+	}
+	_, err = f.Admit(t.Context(), session(f.ann))
+	close(answer)
+	strangers.Wait()
+
+	require.NoError(t, err)
+	require.Equal(t, 5, f.kratos.most)
 }
 
 func TestIdentitiesDoNotWaitForEachOther(t *testing.T) {
@@ -162,10 +200,61 @@ func TestTokenWithoutAnAddressReadsNothing(t *testing.T) {
 	f := newFixture(t)
 	_, err := f.Admit(t.Context(), session(f.ann))
 	require.NoError(t, err)
-	delegated := principal.Principal{Kind: principal.User, Auth: principal.OAuth2, UserID: f.ann.ID, ClientID: "c"}
 
-	_, err = f.Admit(t.Context(), delegated)
+	_, err = f.Admit(t.Context(), token(f.ann))
 
+	require.NoError(t, err)
+	require.Equal(t, 1, f.kratos.reads)
+}
+
+// passTenSeconds makes every row as old as a revocation may be.
+func (f fixture) passTenSeconds(t *testing.T) {
+	t.Helper()
+	_, err := f.pool.Exec(t.Context(), "UPDATE users SET updated_at = updated_at - interval '10 seconds'")
+	require.NoError(t, err)
+}
+
+// Kratos tells nobody of these, and no session is there to be refused.
+func TestSuspensionReachesATokenWithinTenSeconds(t *testing.T) {
+	f := newFixture(t)
+	_, err := f.Admit(t.Context(), token(f.ann))
+	require.NoError(t, err)
+	suspended := f.ann
+	suspended.Active = false
+	f.kratos.set(suspended)
+
+	f.passTenSeconds(t)
+	for range 3 {
+		_, err = f.Admit(t.Context(), token(f.ann))
+		requireCode(t, problem.AccountDisabled, err)
+	}
+	require.Equal(t, 2, f.kratos.reads, "who is suspended cannot make every request a question to Kratos")
+
+	f.kratos.set(f.ann)
+	f.passTenSeconds(t)
+	_, err = f.Admit(t.Context(), token(f.ann))
+	require.NoError(t, err)
+}
+
+func TestDeletionReachesATokenWithinTenSeconds(t *testing.T) {
+	f := newFixture(t)
+	_, err := f.Admit(t.Context(), token(f.ann))
+	require.NoError(t, err)
+	f.kratos.mu.Lock()
+	delete(f.kratos.identities, f.ann.ID)
+	f.kratos.mu.Unlock()
+
+	f.passTenSeconds(t)
+	_, err = f.Admit(t.Context(), token(f.ann))
+	requireCode(t, problem.Unauthenticated, err)
+}
+
+func TestSessionNeedsNoSecondLookHoweverOldTheRow(t *testing.T) {
+	f := newFixture(t)
+	_, err := f.Admit(t.Context(), session(f.ann))
+	require.NoError(t, err)
+	f.passTenSeconds(t)
+	_, err = f.Admit(t.Context(), session(f.ann))
 	require.NoError(t, err)
 	require.Equal(t, 1, f.kratos.reads)
 }

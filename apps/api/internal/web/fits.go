@@ -44,7 +44,7 @@ func fits(document *openapi3.T) gin.HandlerFunc {
 // the request's: a value sent is never sent back.
 func unfit(err error) error {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return problem.New(problem.BodyTooLarge, "The body is too large.").Because(tooLarge)
+		return problem.New(problem.TooLarge, "The body is too large.").Because(tooLarge)
 	}
 	fields := fieldsOf(err, "")
 	if len(fields) == 0 {

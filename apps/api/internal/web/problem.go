@@ -22,14 +22,15 @@ func refuse(c *gin.Context, err error) {
 func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := problem.From(err)
 	note(r.Context(), p)
-	id := telemetry.RequestID(r.Context())
 	body := openapi.Problem{
-		Type:      "urn:gatehouse:problem:" + string(p.Code),
-		Title:     p.Title(),
-		Status:    p.Status(),
-		Detail:    &p.Detail,
-		Code:      string(p.Code),
-		RequestId: &id,
+		Type:   "urn:gatehouse:problem:" + string(p.Code),
+		Title:  p.Title(),
+		Status: p.Status(),
+		Detail: &p.Detail,
+		Code:   string(p.Code),
+	}
+	if id := telemetry.RequestID(r.Context()); id != "" { // the internal port gives none
+		body.RequestId = &id
 	}
 	if p.Fields != nil {
 		fields := make([]openapi.FieldProblem, 0, len(p.Fields))

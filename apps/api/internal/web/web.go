@@ -68,9 +68,10 @@ func New(s Settings) (http.Handler, error) {
 			// The answer may have begun: nothing more can be said to the caller.
 			ResponseErrorHandlerFunc: func(c *gin.Context, err error) { _ = c.Error(err) },
 		}),
-		openapi.GinServerOptions{ErrorHandler: func(c *gin.Context, err error, _ int) { refuse(c, unfit(err)) }})
+		openapi.GinServerOptions{ErrorHandler: func(c *gin.Context, _ error, _ int) {
+			refuse(c, problem.Invalid()) // a parameter; the error's text may repeat its value
+		}})
 
-	s.Forwarder.Refuse = Refuse
 	for _, ending := range forward.Endings() {
 		engine.Handle(ending.Method, ending.Path, gin.WrapH(s.Forwarder.Handler(ending)))
 	}

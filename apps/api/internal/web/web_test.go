@@ -76,7 +76,7 @@ func newService(t *testing.T, o operations, caller func() (principal.Principal, 
 			p, err := caller()
 			return principal.With(r.Context(), p), err
 		},
-		Forwarder: &forward.Forwarder{Kratos: nowhere, Hydra: nowhere, Public: nowhere, Transport: http.DefaultTransport},
+		Forwarder: &forward.Forwarder{Kratos: nowhere, Hydra: nowhere, Public: nowhere, Transport: http.DefaultTransport, Refuse: web.Refuse},
 	})
 	require.NoError(t, err)
 	return service{handler, &logs, metrics}
@@ -252,6 +252,14 @@ func TestRequestsThatDoNotFitNameTheField(t *testing.T) {
 	}
 }
 
+func TestParameterSentTwiceIsRefusedWithoutRepeatingIt(t *testing.T) {
+	s := newService(t, operations{}, nil)
+	w := s.send(t, "GET", "/api/oauth2/consent?consent_challenge=secret-a&consent_challenge=secret-b", nil, nil)
+	p := requireProblem(t, w, http.StatusBadRequest, problem.InvalidRequest)
+	require.Nil(t, p.Errors)
+	require.NotContains(t, w.Body.String()+s.logs.String(), "secret-")
+}
+
 func TestOtherContentIsRefused(t *testing.T) {
 	s := newService(t, operations{}, nil)
 	w := s.send(t, "POST", "/api/oauth2/consent", strings.NewReader("accept=true"),
@@ -263,7 +271,7 @@ func TestTooLargeABodyIsRefused(t *testing.T) {
 	s := newService(t, operations{}, nil)
 	body := `{"consent_challenge":"` + strings.Repeat("x", 2<<20) + `"}`
 	w := s.send(t, "POST", "/api/oauth2/consent", strings.NewReader(body), map[string]string{"Origin": public, "Content-Type": "application/json"})
-	requireProblem(t, w, http.StatusRequestEntityTooLarge, problem.BodyTooLarge)
+	requireProblem(t, w, http.StatusRequestEntityTooLarge, problem.TooLarge)
 }
 
 func TestOneLogLinePerRequestWithoutSecrets(t *testing.T) {

@@ -195,6 +195,7 @@ var fields = map[string][]string{
 	"reject": {"error", "error_debug", "error_description", "error_hint", "status_code"},
 }
 
+// decide takes every answer, as the real one does: of several, only one is redeemed later.
 func (s *Stack) decide(w http.ResponseWriter, r *http.Request) {
 	body := map[string]any{}
 	verb := r.PathValue("decide")
@@ -205,9 +206,6 @@ func (s *Stack) decide(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	challenge := s.Challenges[r.URL.Query().Get("consent_challenge")]
-	challenge.Used = true
-	s.Challenges[r.URL.Query().Get("consent_challenge")] = challenge
 	s.Decision, s.Verb = body, verb
 	answer(w, http.StatusOK, map[string]any{"redirect_to": "http://localhost:8080/oauth2/auth?consent_verifier=v"})
 }

@@ -25,24 +25,32 @@ func (q *Queries) Bury(ctx context.Context, id uuid.UUID) error {
 }
 
 const find = `-- name: Find :one
-SELECT id, email, email_verified, display_name, locale, state, deleted_at, created_at, updated_at
+SELECT users.id, users.email, users.email_verified, users.display_name, users.locale, users.state, users.deleted_at, users.created_at, users.updated_at, (updated_at <= now() - interval '10 seconds')::bool AS old
 FROM users
 WHERE id = $1
 `
 
-func (q *Queries) Find(ctx context.Context, id uuid.UUID) (User, error) {
+type FindRow struct {
+	User User
+	Old  bool
+}
+
+// Old is a row that nobody has compared with its identity for as long as a revocation may take. By the
+// database's clock, which also wrote the time.
+func (q *Queries) Find(ctx context.Context, id uuid.UUID) (FindRow, error) {
 	row := q.db.QueryRow(ctx, find, id)
-	var i User
+	var i FindRow
 	err := row.Scan(
-		&i.ID,
-		&i.Email,
-		&i.EmailVerified,
-		&i.DisplayName,
-		&i.Locale,
-		&i.State,
-		&i.DeletedAt,
-		&i.CreatedAt,
-		&i.UpdatedAt,
+		&i.User.ID,
+		&i.User.Email,
+		&i.User.EmailVerified,
+		&i.User.DisplayName,
+		&i.User.Locale,
+		&i.User.State,
+		&i.User.DeletedAt,
+		&i.User.CreatedAt,
+		&i.User.UpdatedAt,
+		&i.Old,
 	)
 	return i, err
 }
