@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"gatehouse.internal/authz/internal/pipeline"
 	"gatehouse.internal/authz/internal/pipeline/authn"
+	respond "gatehouse.internal/authz/internal/pipeline/errors"
 	"gatehouse.internal/authz/internal/rule"
 )
 
@@ -147,6 +147,7 @@ func (s *Snapshot) allow(r *pipeline.Request, matched *compiled, handler string,
 			decision.Remove = append(decision.Remove, name)
 		}
 	}
+	decision.Remove = append(decision.Remove, s.aliases(r)...)
 	// A rule that writes cookies itself has the last word on them.
 	if _, written := decision.Set["Cookie"]; !written && !slices.Contains(decision.Remove, "Cookie") {
 		if rest, changed := withoutCookies(r.Header.Values("Cookie"), s.cookies); changed && rest == "" {
@@ -161,22 +162,19 @@ func (s *Snapshot) allow(r *pipeline.Request, matched *compiled, handler string,
 // finish makes the decision of an error: a denial when it is one, a failure otherwise.
 func (s *Snapshot) finish(r *pipeline.Request, matched *compiled, handler string, err error) Decision {
 	decision := Decision{Handler: handler}
+	var handlers []respond.Handler
 	if matched != nil {
-		decision.Rule = matched.id
+		decision.Rule, handlers = matched.id, matched.errors
 	}
 	var denial *pipeline.Denial
 	if !errors.As(err, &denial) {
 		decision.Outcome, decision.Status = Failed, http.StatusServiceUnavailable
-		decision.Code, decision.Reason = "unavailable", fmt.Sprint(err)
+		decision.Code, decision.Reason = "unavailable", err.Error()
 		return decision
 	}
 	decision.Outcome, decision.Status = Denied, denial.Status
 	decision.Code, decision.Reason = denial.Code, denial.Reason
-	if matched != nil {
-		decision.Response = s.responder.Respond(r, denial, matched.errors)
-	} else {
-		decision.Response = s.responder.Respond(r, denial, nil)
-	}
+	decision.Response = s.responder.Respond(r, denial, handlers)
 	return decision
 }
 
@@ -193,16 +191,38 @@ func (s *Snapshot) hopByHop(r *pipeline.Request) string {
 	return ""
 }
 
-// withoutCookies returns the Cookie header without the named cookies.
+// aliases returns the request's headers that many servers read as one of ours: X_User_Id is X-User-Id
+// to whatever came from CGI (CVE-2025-64484).
+func (s *Snapshot) aliases(r *pipeline.Request) []string {
+	var out []string
+	for name := range r.Header {
+		if !strings.Contains(name, "_") {
+			continue
+		}
+		meant := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		_, known := slices.BinarySearch(s.identity, name)
+		if _, found := slices.BinarySearch(s.identity, meant); found && !known {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// withoutCookies returns the Cookie header without the named cookies. It looks for them behind commas
+// too, which is how Envoy joins two Cookie lines unless encode_raw_headers is set.
 func withoutCookies(lines, names []string) (rest string, changed bool) {
+	unwanted := func(cookie string) bool {
+		name, _, _ := strings.Cut(cookie, "=")
+		return slices.Contains(names, strings.TrimSpace(name))
+	}
 	var kept []string
 	for _, line := range lines {
 		for pair := range strings.SplitSeq(line, ";") {
-			pair = strings.TrimSpace(pair)
-			name, _, _ := strings.Cut(pair, "=")
-			if slices.Contains(names, strings.TrimSpace(name)) {
-				changed = true
-			} else if pair != "" {
+			parts := strings.Split(pair, ",")
+			wanted := slices.DeleteFunc(parts, unwanted)
+			changed = changed || len(wanted) < len(parts)
+			if pair = strings.TrimSpace(strings.Join(wanted, ",")); pair != "" {
 				kept = append(kept, pair)
 			}
 		}

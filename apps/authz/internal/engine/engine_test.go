@@ -118,15 +118,31 @@ func TestHeadersOfAnyRuleAreRemovedWhereTheyAreNotSet(t *testing.T) {
 	require.Subset(t, d.Remove, []string{"Authorization", "X-User-Id", "X-User-Email", "X-Client-Id", "X-Scopes", "X-Tenant"})
 }
 
+func TestHeadersOfAnInvalidRuleAreRemovedToo(t *testing.T) {
+	e := load(t, nil, rules+`
+- {id: half, match: {url: "https://h/half", methods: [GET]}, authenticators: [{handler: noop}], authorizer: {handler: allow}, mutators: [{handler: header, config: {headers: {X-Half: "{{"}}}]}
+`)
+	require.Contains(t, e.Decide(t.Context(), request("/open", nil)).Remove, "X-Half")
+}
+
+func TestUnderscoredAliasesOfIdentityHeadersAreRemoved(t *testing.T) { // CVE-2025-64484
+	d := load(t, nil, rules).Decide(t.Context(), request("/who", http.Header{"X_user_id": {"forged"}, "X_other": {"1"}, "X-User_id": {"forged"}}))
+	require.Equal(t, engine.Allowed, d.Outcome)
+	require.Subset(t, d.Remove, []string{"X_user_id", "X-User_id"})
+	require.NotContains(t, d.Remove, "X_other")
+}
+
 func TestSessionCookieStaysHere(t *testing.T) {
 	e := load(t, nil, rules)
 	for sent, want := range map[string]string{
-		"a=1; ory_kratos_session=secret; b=2":  "a=1; b=2",
-		"ory_kratos_session =x; a=1;":          "a=1",
-		"a=1":                                  "",
-		"ory_kratos_session=x":                 "(removed)",
-		"ory_kratos_session":                   "(removed)",
-		"a=ory_kratos_session=x; ory_kratos=y": "",
+		"a=1; ory_kratos_session=secret; b=2":        "a=1; b=2",
+		"ory_kratos_session =x; a=1;":                "a=1",
+		"a=1":                                        "",
+		"ory_kratos_session=x":                       "(removed)",
+		"ory_kratos_session":                         "(removed)",
+		"a=1,ory_kratos_session=s; b=2,c=3":          "a=1; b=2,c=3", // two lines, as Envoy joins them without encode_raw_headers
+		"ory_kratos_session=s, ory_kratos_session=t": "(removed)",
+		"a=ory_kratos_session=x; ory_kratos=y":       "",
 	} {
 		d := e.Decide(t.Context(), request("/open", http.Header{"Cookie": {sent}}))
 		require.Equal(t, engine.Allowed, d.Outcome)

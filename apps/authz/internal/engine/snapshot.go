@@ -95,11 +95,11 @@ func Compile(config oathkeeper.Config, rules []rule.Rule, o Options) (*Snapshot,
 		if matcher.Backtracks() {
 			c.warn(r.ID, "match.url needs a backtracking engine; a match may take up to 250ms")
 		}
-		one := c.rule(r)
-		snapshot.rules = append(snapshot.rules, one)
+		snapshot.rules = append(snapshot.rules, c.rule(r))
 		snapshot.matchers = append(snapshot.matchers, matcher)
-		for _, mutator := range one.mutators {
-			for _, name := range mutator.handler.Headers() {
+		// Also those of a rule that is invalid: a backend that believes a header believes it on every path.
+		for _, h := range r.Mutators {
+			for _, name := range mutate.Headers(h.Handler, oathkeeper.Merge(config.Mutators[h.Handler].Config, h.Config)) {
 				names[http.CanonicalHeaderKey(name)] = true
 			}
 		}
@@ -173,10 +173,8 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 		note("match", errors.New("methods is empty; no request reaches this rule"))
 	}
 
-	deps := authn.Deps{
-		Upstream: c.options.Upstream, Keys: c.options.Keys, Now: c.options.Now,
-		Warn: func(format string, args ...any) { c.warn(r.ID, format, args...) },
-	}
+	warn := func(format string, args ...any) { c.warn(r.ID, format, args...) }
+	deps := authn.Deps{Upstream: c.options.Upstream, Keys: c.options.Keys, Now: c.options.Now, Warn: warn}
 	for _, h := range r.Authenticators {
 		built, err := build(c.config.Authenticators, "Authenticator", h, func(config map[string]any) (authn.Authenticator, error) {
 			return authn.New(h.Handler, config, deps)
@@ -196,7 +194,7 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 
 	for _, h := range r.Mutators {
 		built, err := build(c.config.Mutators, "Mutator", h, func(config map[string]any) (mutate.Mutator, error) {
-			return mutate.New(h.Handler, config, mutate.Deps{Signer: c.signer, Now: c.options.Now})
+			return mutate.New(h.Handler, config, mutate.Deps{Signer: c.signer, Now: c.options.Now, Warn: warn})
 		})
 		note("mutators."+h.Handler, err)
 		if err == nil {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
@@ -42,7 +44,6 @@ func Parse(in *authv3.CheckRequest) (*pipeline.Request, error) {
 	if err := checkPath(r.Path, r.Query); err != nil {
 		return r, err
 	}
-	r.Path = decodeUnreserved(r.Path)
 	if err := checkAuthorization(header); err != nil {
 		return r, err
 	}
@@ -109,6 +110,9 @@ func checkPath(path, query string) error {
 	if strings.ContainsFunc(path+query, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		return pipeline.Invalid("the path holds control characters")
 	}
+	if strings.ContainsFunc(path, func(c rune) bool { return c > unicode.MaxASCII }) {
+		return pipeline.Invalid("the path holds a character that must be escaped")
+	}
 	if strings.Contains(path, "#") || strings.Contains(query, "#") {
 		return pipeline.Invalid("the path holds a fragment")
 	}
@@ -123,40 +127,40 @@ func checkPath(path, query string) error {
 			return pipeline.Invalid("the path holds a dot segment")
 		}
 	}
-	for i := range len(path) {
-		if path[i] != '%' {
-			continue
+	return checkEscapes(path)
+}
+
+// checkEscapes refuses an escape of a character that needs none: whether "/%61dmin" is "/admin" depends on
+// who reads it, and the backend receives it as it was sent. Envoy's normalize_path resolves these before
+// it asks, and so refuses nobody. What is not UTF-8 is refused too: some readers take %c0%ae for a dot.
+func checkEscapes(path string) error {
+	decoded := make([]byte, 0, len(path))
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		if c == '%' {
+			var ok bool
+			c, ok = unhex(path, i)
+			i += 2
+			switch {
+			case !ok:
+				return pipeline.Invalid("the path is not well encoded")
+			case c < ' ' || c == 0x7f || strings.IndexByte(`./\`, c) >= 0:
+				return pipeline.Invalid("the path hides a dot, a slash, a backslash or a control character")
+			case unreserved(c):
+				return pipeline.Invalid("the path escapes a character that needs no escape")
+			}
 		}
-		c, ok := unhex(path, i)
-		if !ok {
-			return pipeline.Invalid("the path is not well encoded")
-		}
-		if c < ' ' || c == 0x7f || strings.IndexByte(`./\`, c) >= 0 {
-			return pipeline.Invalid("the path hides a dot, a slash, a backslash or a control character")
-		}
+		decoded = append(decoded, c)
+	}
+	if !utf8.Valid(decoded) {
+		return pipeline.Invalid("the path is not UTF-8")
 	}
 	return nil
 }
 
-// decodeUnreserved decodes letters, digits, "-", "_" and "~". RFC 3986 makes "/%61dmin" and "/admin"
-// one path and backends read it so; a rule for "/admin" must see it too. The path has been checked.
-func decodeUnreserved(path string) string {
-	if !strings.Contains(path, "%") {
-		return path
-	}
-	var out strings.Builder
-	for i := 0; i < len(path); i++ {
-		if path[i] == '%' {
-			c, _ := unhex(path, i)
-			if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-_~", c) >= 0 {
-				out.WriteByte(c)
-				i += 2
-				continue
-			}
-		}
-		out.WriteByte(path[i])
-	}
-	return out.String()
+// unreserved are the characters that RFC 3986, 2.3, says to be the same with and without an escape.
+func unreserved(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
 // unhex reads the escape at i.
@@ -174,11 +178,12 @@ func unhex(path string, i int) (byte, bool) {
 }
 
 // checkAuthorization refuses a request with two credentials: we might check one and the backend
-// believe the other. No bearer token holds a comma, so a comma is where Envoy joined two.
+// believe the other. No basic or bearer credential holds a comma, so a comma is where Envoy joined two.
 func checkAuthorization(header http.Header) error {
 	values := header.Values("Authorization")
 	joined := slices.ContainsFunc(values, func(v string) bool {
-		return len(v) > 6 && strings.EqualFold(v[:6], "bearer") && strings.Contains(v, ",")
+		scheme, rest, _ := strings.Cut(v, " ")
+		return strings.Contains(rest, ",") && (strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "basic"))
 	})
 	if len(values) > 1 || joined {
 		return pipeline.Unauthenticated("more than one Authorization header")

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -58,14 +57,12 @@ func options(header http.Header) []*corev3.HeaderValueOption {
 	var out []*corev3.HeaderValueOption
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		for _, value := range header[name] {
-			field := &corev3.HeaderValue{Key: strings.ToLower(name)}
-			if utf8.ValidString(value) {
-				field.Value = value
-			} else {
-				field.RawValue = []byte(value) // protobuf strings must be UTF-8
-			}
 			out = append(out, &corev3.HeaderValueOption{
-				Header:       field,
+				Header: &corev3.HeaderValue{
+					Key: strings.ToLower(name),
+					// Protobuf strings must be UTF-8, and Envoy 1.40 does not read raw_value here: it sets "".
+					Value: strings.ToValidUTF8(value, "\uFFFD"),
+				},
 				AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 			})
 		}

@@ -198,6 +198,13 @@ func TestKeysOfTwoIssuersAreNotMixedUp(t *testing.T) { // Centrifugo CVE-2026-49
 	require.Len(t, both, 2)
 }
 
+func TestPasswordOfALocationIsNotLogged(t *testing.T) {
+	_, s := newIssuer([]byte("<html>"))
+	_, err := s.Find(t.Context(), []string{"http://user:hunter2@issuer/keys?token=hunter3"}, "a", policy)
+	require.ErrorContains(t, err, "http://issuer/keys")
+	require.NotContains(t, err.Error(), "hunter")
+}
+
 func TestOnlySigningKeysCount(t *testing.T) {
 	noUse, encryption := key(t, "no-use"), key(t, "enc")
 	noUse.Use, encryption.Use = "", "enc"
@@ -265,7 +272,8 @@ func TestUnfitSigningKeysAreRefused(t *testing.T) {
 	for name, body := range map[string][]byte{
 		"not a set": []byte("secret-looking"), "empty": []byte(`{"keys":[]}`),
 		"only public": document(t, private.Public()), "no alg": document(t, noAlg), "no kid": document(t, noID), "wrong alg": document(t, wrong),
-		"symmetric": document(t, jose.JSONWebKey{Key: []byte("shared"), KeyID: "s", Algorithm: "HS256"}),
+		"symmetric":                       document(t, jose.JSONWebKey{Key: []byte("shared"), KeyID: "s", Algorithm: "HS256"}),
+		"symmetric beside one that signs": document(t, jose.JSONWebKey{Key: []byte("shared"), KeyID: "s", Algorithm: "ES256"}, private),
 	} {
 		_, err := keys.NewSigner(body)
 		require.Error(t, err, name)

@@ -39,6 +39,9 @@ func NewSigner(data []byte) (*Signer, error) {
 			signer.key = key
 			public = key.Public()
 		}
+		if !public.IsPublic() { // a secret of an "oct" key, which must not be published
+			return nil, fmt.Errorf("key %q: not an asymmetric key", key.KeyID)
+		}
 		public.Use = "sig"
 		signer.public = append(signer.public, public)
 	}

@@ -9,7 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -40,7 +40,7 @@ const (
 	FetchTimeout = 5 * time.Second
 )
 
-// Fetch reads the document at a location.
+// Fetch reads the document at a location. Its errors are logged.
 type Fetch func(ctx context.Context, location string) ([]byte, error)
 
 // Store keeps one set per location. A key is known by location and id together: two issuers may use
@@ -66,14 +66,15 @@ type Policy struct {
 	MaxWait time.Duration
 }
 
-// Find returns the signing keys of that id at any of the locations.
+// Find returns the signing keys of that id at any of the locations, ErrUnknownKey when all were read and
+// have none, and another error when one could not be read.
 func (s *Store) Find(ctx context.Context, locations []string, kid string, policy Policy) ([]jose.JSONWebKey, error) {
 	var found []jose.JSONWebKey
 	var problems []error
 	for _, location := range locations {
 		keys, err := s.at(location).find(ctx, kid, policy)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("key set %s: %w", location, err))
+			problems = append(problems, fmt.Errorf("key set %s: %w", public(location), err))
 			continue
 		}
 		found = append(found, keys...)
@@ -86,6 +87,15 @@ func (s *Store) Find(ctx context.Context, locations []string, kid string, policy
 	default:
 		return nil, ErrUnknownKey
 	}
+}
+
+// public is a location without its user, password and query, which may be secrets and would be logged.
+func public(location string) string {
+	parsed, err := url.Parse(location)
+	if err != nil {
+		return "(not a URL)"
+	}
+	return (&url.URL{Scheme: parsed.Scheme, Host: parsed.Host, Path: parsed.Path}).String()
 }
 
 // Warm begins to fetch a set, so that the first request finds it there.
@@ -245,9 +255,4 @@ func parse(data []byte) (map[string][]jose.JSONWebKey, error) {
 		}
 	}
 	return keys, nil
-}
-
-// NotOK is the error of a fetch that was answered with another status than 200.
-func NotOK(status int) error {
-	return fmt.Errorf("answered %d %s", status, http.StatusText(status))
 }

@@ -90,6 +90,9 @@ func Parse(data []byte) (Config, error) {
 	if err := decoder.Decode(&config); err != nil && !errors.Is(err, io.EOF) {
 		return Config{}, err
 	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("something follows the first document")
+	}
 	config.defaults()
 	return config, config.verify()
 }

@@ -51,6 +51,7 @@ func TestMistakesAreRefused(t *testing.T) {
 		"access_rules: {repositories: [a]}\nauthenticators: {jwtt: {enabled: true}}": "jwtt",
 		"access_rules: {repositories: [a]}\nmutators: {noop: {enabled: true, x: 1}}": "x",
 		"log: {}": "repositories",
+		"access_rules: {repositories: [a]}\n---\nlog: {}": "follows",
 	} {
 		_, err := oathkeeper.Parse([]byte(text))
 		require.ErrorContains(t, err, want, text)

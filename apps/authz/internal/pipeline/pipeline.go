@@ -16,7 +16,7 @@ type Request struct {
 	Method string
 	Scheme string // lower case
 	Host   string // lower case, with the port if there is one
-	Path   string // as sent, undecoded but for letters, digits, "-", "_" and "~"; no query
+	Path   string // as the upstream will receive it, undecoded; no query
 	Query  string // without the "?"; never part of matching
 	Header http.Header
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/Masterminds/sprig/v3"
 )
 
-// maxRendered bounds what one template may produce: a header or a set of claims, not a page.
+// maxRendered bounds, in bytes, what one template may produce: a header or a set of claims, not a page.
 const maxRendered = 64 << 10
 
 var functions = templateFunctions()
@@ -20,6 +20,8 @@ func templateFunctions() template.FuncMap {
 	// The environment holds secrets, and a rule file is no place to read them from.
 	delete(all, "env")
 	delete(all, "expandenv")
+	// A look-up without a deadline, of a name that a client may have chosen.
+	delete(all, "getHostByName")
 	all["print"] = printValue
 	all["printIndex"] = printIndex
 	return all
@@ -63,7 +65,7 @@ func (t *Template) Render(session *Session) (string, error) {
 	if err := t.compiled.Execute(&out, session); err != nil {
 		return "", RuleError("template: %v", withoutValues(err))
 	}
-	return out.String(), nil
+	return out.text.String(), nil
 }
 
 // withoutValues keeps a template error's position but not what it was reading: values come from a
@@ -79,13 +81,14 @@ func withoutValues(err error) error {
 	return err
 }
 
-type limited struct{ strings.Builder }
+// limited has no method but Write, so nothing can write past the limit.
+type limited struct{ text strings.Builder }
 
 var errTooLong = errors.New("renders more than 64 KiB")
 
 func (l *limited) Write(p []byte) (int, error) {
-	if l.Len()+len(p) > maxRendered {
+	if l.text.Len()+len(p) > maxRendered {
 		return 0, errTooLong
 	}
-	return l.Builder.Write(p)
+	return l.text.Write(p)
 }

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/dlclark/regexp2"
 )
@@ -68,9 +70,11 @@ func CompilePattern(text string) (*Pattern, error) {
 }
 
 // ambiguous tells that the two engines read an expression in two ways: [a-z-[aeiou]] subtracts in
-// Oathkeeper's, and \Q is a letter there. Rules were written for Oathkeeper's.
+// Oathkeeper's, \Q is a letter there, (?i)[\W] holds an i and (?i)ſ is no s. Rules were written for
+// Oathkeeper's. Random expressions over ASCII targets showed no other difference; paths are ASCII.
 func ambiguous(expr string) bool {
-	return strings.Contains(expr, "-[") || strings.Contains(expr, `\Q`)
+	nonASCII := strings.ContainsFunc(expr, func(c rune) bool { return c > unicode.MaxASCII })
+	return nonASCII || slices.ContainsFunc([]string{"-[", `\Q`, `\W`, "[[:^"}, func(s string) bool { return strings.Contains(expr, s) })
 }
 
 // Match compares the whole target and returns the capture groups, "" for those that took no part.
@@ -140,10 +144,13 @@ func lowerAuthority(literal string, where place) (string, place) {
 	var out strings.Builder
 	if where == inScheme {
 		before, after, found := strings.Cut(literal, "://")
-		out.WriteString(strings.ToLower(before))
-		if !found {
-			return out.String(), inScheme
+		if !found { // "http" before <s?>, or "/Path" after a <.*> that spans scheme, host and more
+			if strings.Contains(literal, "/") {
+				return literal, inPath
+			}
+			return strings.ToLower(literal), inScheme
 		}
+		out.WriteString(strings.ToLower(before))
 		out.WriteString("://")
 		literal, where = after, inHost
 	}

@@ -43,15 +43,22 @@ type Match struct {
 	AllowHTTPGet bool   `json:"allow_http_get"`
 }
 
+// errTwoLists: to read the first and ignore the rest would lose rules.
+var errTwoLists = errors.New("something follows the list of rules")
+
 // Parse reads a list of rules in JSON or YAML. Unknown keys are refused: a rule that says
 // "authorisers" would otherwise lose a stage without anybody noticing.
 func Parse(data []byte) ([]Rule, error) {
 	if !json.Valid(data) {
 		var tree any
-		if err := yaml.Unmarshal(data, &tree); err != nil {
+		document := yaml.NewDecoder(bytes.NewReader(data))
+		err := document.Decode(&tree)
+		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
-		var err error
+		if err == nil && !errors.Is(document.Decode(new(any)), io.EOF) {
+			return nil, errTwoLists
+		}
 		if data, err = json.Marshal(tree); err != nil {
 			return nil, err
 		}
@@ -63,7 +70,7 @@ func Parse(data []byte) ([]Rule, error) {
 		return nil, err
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the list of rules")
+		return nil, errTwoLists
 	}
 	return rules, nil
 }

@@ -36,6 +36,10 @@ func TestPatternMatchesLikeOathkeeper(t *testing.T) {
 		{"https://API.Example/X", "https://api.example/X", []string{}},
 		{"https://API.Example/X", "https://api.example/x", nil},
 		{"HTTPS://h/x", "https://h/x", []string{}},
+		{"HTTP<s?>://h/x", "https://h/x", []string{"s"}},
+		// What follows an expression that may span the host is a path, whose case matters.
+		{"<.*>/Admin", "https://h/Admin", []string{"https://h"}},
+		{"<.*>/Admin", "https://h/admin", nil},
 		{"https://<[A-Z]+>.Example/<[A-Z]+>", "https://api.example/X", []string{"api", "X"}},
 		{"https://<[A-Z]+>.Example/<[A-Z]+>", "https://api.example/x", nil},
 		// The end is the end: no engine may overlook a final newline.
@@ -62,7 +66,10 @@ func TestBrokenPatternIsRefused(t *testing.T) {
 }
 
 func TestOnlyPatternsBeyondRE2Backtrack(t *testing.T) {
-	for text, want := range map[string]bool{"http://h/<.*>": false, "http://h/<(?!a).*>": true} {
+	for text, want := range map[string]bool{
+		"http://h/<.*>": false, `http://h/<\w+[^/]*>`: false, "http://h/<(?!a).*>": true,
+		`http://h/<(?i)[\W]>`: true, "http://h/<(?i)ſ>": true, "http://h/<[[:^digit:]]>": true, // read in two ways
+	} {
 		pattern, err := rule.CompilePattern(text)
 		require.NoError(t, err)
 		require.Equal(t, want, pattern.Backtracks(), text)
@@ -154,7 +161,7 @@ func TestYAMLAndJSONReadTheSame(t *testing.T) {
 }
 
 func TestBrokenRulesAreRefused(t *testing.T) {
-	for _, text := range []string{`{"id":"not a list"}`, `[{"id":"x","authorisers":[]}]`, `- id: [`, `[{"id":1}]`} {
+	for _, text := range []string{`{"id":"not a list"}`, `[{"id":"x","authorisers":[]}]`, `- id: [`, `[{"id":1}]`, "- {id: a}\n---\n- {id: b}\n", `[] []`} {
 		_, err := rule.Parse([]byte(text))
 		require.Error(t, err, text)
 	}

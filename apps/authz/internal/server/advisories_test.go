@@ -92,7 +92,9 @@ func TestCVE_2023_27488_BytesThatAreNotUTF8AreNoWayAround(t *testing.T) {
 }
 
 func TestEncodedLettersHideNoPath(t *testing.T) {
-	newStack(t).requireDenied(call{path: "/%61dmin"}, 403, "")
+	s := newStack(t)
+	s.requireDenied(call{path: "/%61dmin"}, 400, "")
+	s.requireDenied(call{path: "/api/%70ublic/x"}, 400, "invalid_request")
 }
 
 func TestOKAndDeniedAreNeverMixed(t *testing.T) {

@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
@@ -20,7 +22,7 @@ import (
 	"gatehouse.internal/libs/service"
 )
 
-// maxCheck bounds one CheckRequest: Envoy's headers are at most 60 KiB by default, and bodies are not sent.
+// maxCheck bounds one CheckRequest, in bytes: Envoy's headers are at most 60 KiB by default, and bodies are not sent.
 const maxCheck = 1 << 20
 
 func newGRPC(d *door, log *slog.Logger) (*grpc.Server, *health.Server) {
@@ -55,8 +57,13 @@ func grpcPart(address string, server *grpc.Server, healthy *health.Server) (serv
 		return service.Part{}, fmt.Errorf("grpc: %w", err)
 	}
 	return service.Part{
-		Name:  "grpc",
-		Serve: func() error { return server.Serve(listener) },
+		Name: "grpc",
+		Serve: func() error {
+			if err := server.Serve(listener); !errors.Is(err, grpc.ErrServerStopped) {
+				return err
+			}
+			return nil // told to stop before it began
+		},
 		Stop: func(ctx context.Context) error {
 			healthy.Shutdown()
 			stopped := make(chan struct{})
@@ -79,8 +86,13 @@ func listen(address string) (net.Listener, error) {
 	if !isUnix {
 		return config.Listen(context.Background(), "tcp", address)
 	}
-	// A killed process leaves its socket behind; nobody answers on it any more.
 	if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+		// A killed process leaves its socket behind. One that still answers is another's to remove: it
+		// would take ours away when it ends.
+		if connection, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", path); err == nil {
+			_ = connection.Close()
+			return nil, fmt.Errorf("%s is in use", path)
+		}
 		if err := os.Remove(path); err != nil {
 			return nil, err
 		}

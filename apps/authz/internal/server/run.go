@@ -42,7 +42,6 @@ func Run(ctx context.Context, s Settings, out io.Writer) error {
 	handler, health := ops(e, m)
 	opsPart, err := service.HTTP("ops", s.Ops.Address, handler)
 	if err != nil {
-		grpcServer.Stop()
 		return err
 	}
 	log.Info("serving", "grpc", s.GRPC.Address, "ops", s.Ops.Address, "rules", len(rules))

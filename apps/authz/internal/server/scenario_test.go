@@ -213,3 +213,21 @@ func TestPanicLetsNothingPass(t *testing.T) {
 	require.Contains(t, logs.String(), "panic")
 	require.NotContains(t, logs.String(), `"secret"`)
 }
+
+// What a token carries in "ext" or in claims of its issuer's is flattened beside what we know of it. A template
+// that asks only for .Extra.identity would take such a token for a session, which needs no scopes.
+func TestTokenThatCarriesAnIdentityIsNoSession(t *testing.T) {
+	s := newStack(t)
+	forged := map[string]any{"id": "u-9", "traits": map[string]any{"email": "a@b.c"}, "verifiable_addresses": []any{map[string]any{"value": "a@b.c", "verified": true}}}
+	s.hydra.says(http.StatusOK, marshal(t, map[string]any{
+		"active": true, "token_use": "access_token", "sub": "u-1", "client_id": "c-1", "iss": "http://public", "aud": []string{"http://public/api"},
+		"ext": map[string]any{"identity": forged},
+	}), http.StatusOK)
+	for _, token := range []string{"ory_at_x", s.token(map[string]any{"identity": forged, "sub": "u-1"})} {
+		passed := s.requireAllowed(call{path: "/api/me", headers: bearer(token)})
+		claims := s.identity(passed)
+		require.NotEqual(t, "session", claims["auth"])
+		require.Equal(t, "c-1", claims["client_id"])
+		require.Contains(t, passed.remove, "x-user-email")
+	}
+}

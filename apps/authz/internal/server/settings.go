@@ -25,23 +25,29 @@ type Settings struct {
 		Address string `mapstructure:"address"`
 	} `mapstructure:"grpc"`
 	Ops struct {
+		// Address is host:port. It is for operators and probes, not for the public.
 		Address string `mapstructure:"address"`
 	} `mapstructure:"ops"`
 	// OathkeeperConfig is the path of Oathkeeper's configuration file.
 	OathkeeperConfig string `mapstructure:"oathkeeper_config"`
 	Upstream         struct {
-		Timeout        time.Duration `mapstructure:"timeout"`
-		MaxConnections int           `mapstructure:"max_connections"`
+		// Timeout bounds one call; a "no" takes a second one, to readiness.
+		Timeout time.Duration `mapstructure:"timeout"`
+		// MaxConnections to one host. Further calls wait for one, within Timeout.
+		MaxConnections int `mapstructure:"max_connections"`
 	} `mapstructure:"upstream"`
 	// Readiness is how to tell an outage of a server from its "no".
 	Readiness   []Readiness `mapstructure:"readiness"`
 	ProblemJSON struct {
+		// Prefixes are the paths under which refusals are RFC 9457 documents; "/api/" is for "/api" too.
 		Prefixes []string `mapstructure:"prefixes"`
 	} `mapstructure:"problem_json"`
 	// StripCookies are cookies that no upstream may see.
-	StripCookies []string      `mapstructure:"strip_cookies"`
-	Drain        time.Duration `mapstructure:"drain"`
-	Log          struct {
+	StripCookies []string `mapstructure:"strip_cookies"`
+	// Drain is how long decisions in flight may take once the service is told to stop.
+	Drain time.Duration `mapstructure:"drain"`
+	Log   struct {
+		// Level is debug, info, warn or error.
 		Level string `mapstructure:"level"`
 	} `mapstructure:"log"`
 }

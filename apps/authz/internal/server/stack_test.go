@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -189,25 +190,21 @@ type call struct {
 	proto              string
 }
 
-func (s *stack) ask(c call) (*authv3.CheckResponse, error) {
-	s.t.Helper()
-	if c.method == "" {
-		c.method = "GET"
+// request is the call as Envoy sends it with encode_raw_headers.
+func (c call) request() *authv3.CheckRequest {
+	in := &authv3.AttributeContext_HttpRequest{
+		Method: cmp.Or(c.method, "GET"), Host: cmp.Or(c.host, "public.example"), Path: c.path, Scheme: "https", HeaderMap: &corev3.HeaderMap{},
 	}
-	if c.host == "" {
-		c.host = "public.example"
-	}
-	if c.proto == "" {
-		c.proto = "http"
-	}
-	headers := append([]string{"x-forwarded-proto", c.proto, "x-request-id", "id-1"}, c.headers...)
-	in := &authv3.AttributeContext_HttpRequest{Method: c.method, Host: c.host, Path: c.path, Scheme: "https", HeaderMap: &corev3.HeaderMap{}}
+	headers := append([]string{"x-forwarded-proto", cmp.Or(c.proto, "http"), "x-request-id", "id-1"}, c.headers...)
 	for i := 0; i < len(headers); i += 2 {
 		in.HeaderMap.Headers = append(in.HeaderMap.Headers, &corev3.HeaderValue{Key: headers[i], RawValue: []byte(headers[i+1])})
 	}
-	out, err := s.client.Check(s.t.Context(), &authv3.CheckRequest{
-		Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: in}},
-	})
+	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: in}}}
+}
+
+func (s *stack) ask(c call) (*authv3.CheckResponse, error) {
+	s.t.Helper()
+	out, err := s.client.Check(s.t.Context(), c.request())
 	if err == nil && out.GetDeniedResponse() != nil {
 		require.NotEqual(s.t, int32(codes.OK), out.GetStatus().GetCode(), "a denial with status OK would pass")
 	}

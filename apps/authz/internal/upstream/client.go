@@ -53,15 +53,15 @@ func New(o Options) *Client {
 		failed = func(string, string) {}
 	}
 	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: o.Timeout, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   o.Timeout,
-		ResponseHeaderTimeout: o.Timeout,
-		MaxConnsPerHost:       o.MaxConnections,
-		MaxIdleConns:          4 * o.MaxConnections,
-		MaxIdleConnsPerHost:   o.MaxConnections,
-		IdleConnTimeout:       90 * time.Second,
-		ForceAttemptHTTP2:     true,
+		Proxy: http.ProxyFromEnvironment,
+		// net/http dials on for the next request when the one that began has given up: that needs limits of its own.
+		DialContext:         (&net.Dialer{Timeout: o.Timeout, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout: o.Timeout,
+		MaxConnsPerHost:     o.MaxConnections,
+		MaxIdleConns:        4 * o.MaxConnections,
+		MaxIdleConnsPerHost: o.MaxConnections,
+		IdleConnTimeout:     90 * time.Second,
+		ForceAttemptHTTP2:   true,
 	}
 	return &Client{
 		http: &http.Client{
@@ -76,7 +76,7 @@ func New(o Options) *Client {
 }
 
 // Do sends the request and reads the answer, whatever its status is. An error means that there is no
-// answer. The error names the origin, never the path, query or headers.
+// answer, or one of more than 1 MiB. It names the origin, never the path, query or headers.
 func (c *Client) Do(ctx context.Context, r *http.Request) (*Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -101,14 +101,12 @@ func (c *Client) Unusable(r *http.Request, reason string, args ...any) error {
 }
 
 // Watches tells whether a readiness URL is known for the server at location.
-func (c *Client) Watches(location string) bool {
-	parsed, err := url.Parse(location)
-	return err == nil && c.readiness[Origin(parsed)] != ""
-}
+func (c *Client) Watches(location *url.URL) bool { return c.readiness[Origin(location)] != "" }
 
-// ConfirmNegative must be asked after a server has said "no such session" or "not active". Kratos and
-// Hydra say so too while their database is away, so a negative counts only if the server then
-// reports ready. Without a readiness URL for that server there is nothing to ask and the negative counts.
+// ConfirmNegative returns nil when a "no such session" or "not active" of the server at answered may be
+// believed. It must be asked after the "no": Kratos and Hydra say so too while their database is away, so
+// it counts only if the server then reports ready. Without a readiness URL for that server there is
+// nothing to ask and the "no" counts.
 func (c *Client) ConfirmNegative(ctx context.Context, answered *url.URL) error {
 	ready := c.readiness[Origin(answered)]
 	if ready == "" {

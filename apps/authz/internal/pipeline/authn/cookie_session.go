@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/tidwall/gjson"
+	"golang.org/x/net/http/httpguts"
 
 	"gatehouse.internal/authz/internal/pipeline"
 	"gatehouse.internal/authz/internal/upstream"
@@ -47,7 +48,7 @@ func newCookieSession(config map[string]any, deps Deps) (Authenticator, error) {
 	if !c.PreservePath {
 		deps.Warn("cookie_session: without preserve_path the caller chooses the path that is asked at %s", upstream.Origin(location))
 	}
-	warnUnwatched("cookie_session", c.CheckSessionURL, deps)
+	warnUnwatched("cookie_session", location, deps)
 	c.ForwardHTTPHeaders = append(slices.Clone(c.ForwardHTTPHeaders), "Cookie")
 	return &cookieSession{config: c, url: location, client: deps.Upstream}, nil
 }
@@ -69,6 +70,9 @@ func (a *cookieSession) Authenticate(ctx context.Context, r *pipeline.Request, s
 	}
 	if !gjson.ValidBytes(answer.Body) {
 		return a.client.Unusable(question, "the session is not JSON")
+	}
+	if ended(answer.Body) {
+		return pipeline.Unauthenticated("the session is not active")
 	}
 	return a.fill(s, answer.Body)
 }
@@ -104,7 +108,13 @@ func (a *cookieSession) question(ctx context.Context, r *pipeline.Request) (*htt
 		return nil, pipeline.Invalid("the request cannot be forwarded to the session store")
 	}
 	for _, name := range a.config.ForwardHTTPHeaders {
-		if values := r.Header.Values(name); len(values) > 0 {
+		values := r.Header.Values(name)
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) { // net/http would not send it, which looks like an outage
+				return nil, pipeline.Invalid("the %s header holds control characters", name)
+			}
+		}
+		if len(values) > 0 {
 			question.Header[http.CanonicalHeaderKey(name)] = values
 		}
 	}
@@ -119,20 +129,29 @@ func (a *cookieSession) question(ctx context.Context, r *pipeline.Request) (*htt
 
 // judge tells a session from a refusal, and a refusal from an outage.
 func (a *cookieSession) judge(ctx context.Context, question *http.Request, answer *upstream.Response) error {
-	switch {
-	case answer.Status == http.StatusOK:
+	switch answer.Status {
+	case http.StatusOK:
 		return nil
-	case answer.Status == http.StatusTooManyRequests:
+	case http.StatusTooManyRequests:
 		return pipeline.RateLimited(answer.Header, "the session store limits its rate")
-	case answer.Status >= http.StatusInternalServerError, answer.Status/100 == 3:
+	case http.StatusForbidden:
+		if gjson.GetBytes(answer.Body, "error.id").Str == "session_aal2_required" {
+			return stepUp()
+		}
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusGone:
+	default: // a 405 or 407 is about how we asked, a 408 or 503 about the store: neither says who the caller is
 		return a.client.Unusable(question, "the session check answered %d", answer.Status)
-	case answer.Status == http.StatusForbidden && gjson.GetBytes(answer.Body, "error.id").Str == "session_aal2_required":
-		return stepUp()
 	}
 	if err := a.client.ConfirmNegative(ctx, question.URL); err != nil {
 		return err
 	}
 	return pipeline.Unauthenticated("the session check answered %d", answer.Status)
+}
+
+// ended tells that the store describes a session that is over, or one of a person who is switched off.
+// Kratos answers 401 for both; a store or a cache before it that does not must not let them in.
+func ended(body []byte) bool {
+	return gjson.GetBytes(body, "active").Type == gjson.False || gjson.GetBytes(body, "identity.state").Str == "inactive"
 }
 
 // stepUp is for a good session whose person has a second factor and has not used it. Kratos says so
@@ -181,13 +200,8 @@ func httpURL(key, value string) (*url.URL, error) {
 	return parsed, nil
 }
 
-func warnUnwatched(handler, location string, deps Deps) {
-	if deps.Upstream.Watches(location) {
-		return
+func warnUnwatched(handler string, location *url.URL, deps Deps) {
+	if !deps.Upstream.Watches(location) {
+		deps.Warn("%s: no readiness URL is set for %s, so its outage can look like a logout", handler, upstream.Origin(location))
 	}
-	host := location
-	if parsed, err := url.Parse(location); err == nil {
-		host = upstream.Origin(parsed)
-	}
-	deps.Warn("%s: no readiness URL is set for %s, so its outage can look like a logout", handler, host)
 }

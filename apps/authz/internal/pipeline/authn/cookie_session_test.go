@@ -90,7 +90,7 @@ func TestWithoutTheCookieTheNextAuthenticatorTries(t *testing.T) {
 }
 
 func TestRefusedSessionIsUnauthenticatedWhenTheStoreIsReady(t *testing.T) {
-	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusNoContent} {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest, http.StatusNotFound, http.StatusGone} {
 		w := newWorld(t)
 		w.says(status, "")
 		_, err := authenticate(t, w.build("cookie_session", kratos(w, nil)), request(cookies()))
@@ -106,8 +106,29 @@ func TestRefusedSessionIsAnOutageWhenTheStoreIsNotReady(t *testing.T) {
 	requireOutage(t, err)
 }
 
+func TestSessionThatIsOverIsUnauthenticatedWhateverTheStatus(t *testing.T) {
+	for _, body := range []string{
+		`{"active":false,"identity":{"id":"u-1"}}`, `{"active":true,"identity":{"id":"u-1","state":"inactive"}}`,
+	} {
+		w := newWorld(t)
+		w.says(http.StatusOK, body)
+		session, err := authenticate(t, w.build("cookie_session", kratos(w, nil)), request(cookies()))
+		requireDenied(t, err, http.StatusUnauthorized, pipeline.CodeUnauthenticated)
+		require.Empty(t, session.Subject)
+	}
+}
+
+func TestCookieThatCannotBeForwardedIsTheCallersFault(t *testing.T) {
+	w := newWorld(t)
+	w.says(http.StatusOK, whoami)
+	_, err := authenticate(t, w.build("cookie_session", kratos(w, nil)), request(http.Header{"Cookie": {"ory_kratos_session=\x01"}}))
+	requireDenied(t, err, http.StatusBadRequest, pipeline.CodeInvalidRequest)
+	require.Empty(t, w.asked)
+}
+
 func TestBrokenStoreIsAnOutage(t *testing.T) {
 	for status, body := range map[int]string{
+		http.StatusNoContent: "", http.StatusMethodNotAllowed: "", http.StatusProxyAuthRequired: "", http.StatusRequestTimeout: "",
 		http.StatusInternalServerError: "", http.StatusBadGateway: "", http.StatusFound: "", http.StatusOK: "<html>login</html>",
 	} {
 		w := newWorld(t)

@@ -27,7 +27,7 @@ var now = time.Unix(1_800_000_000, 0)
 
 // world is what the authenticators under test can reach.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	server   *httptest.Server
 	answer   http.HandlerFunc // of everything but readiness
 	ready    int              // status of readiness
@@ -36,7 +36,7 @@ type world struct {
 	warnings []string
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, ready: http.StatusOK, keys: map[string]func() ([]byte, error){}}
 	w.server = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
@@ -120,7 +120,7 @@ func requireOutage(t *testing.T, err error) {
 	require.NotErrorIs(t, err, pipeline.ErrNotResponsible)
 }
 
-func newKey(t *testing.T, kid string) jose.JSONWebKey {
+func newKey(t testing.TB, kid string) jose.JSONWebKey {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)

@@ -50,6 +50,9 @@ func newJWT(config map[string]any, deps Deps) (Authenticator, error) {
 	if len(c.TargetAudience) == 0 {
 		deps.Warn("jwt: without target_audience an ID token, or a token for somebody else, is accepted as an access token")
 	}
+	if len(c.JWKSURLs) > 1 && len(c.TrustedIssuers) != 1 {
+		deps.Warn("jwt: any of the %d jwks_urls can sign for any issuer; write one handler per issuer", len(c.JWKSURLs))
+	}
 	return &jwtAuthenticator{
 		config: c,
 		scopes: scopes,

@@ -4,8 +4,10 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -43,7 +45,7 @@ func claims(change map[string]any) jwt.MapClaims {
 	return out
 }
 
-func sign(t *testing.T, key jose.JSONWebKey, method jwt.SigningMethod, c jwt.MapClaims, header map[string]any) string {
+func sign(t testing.TB, key jose.JSONWebKey, method jwt.SigningMethod, c jwt.MapClaims, header map[string]any) string {
 	t.Helper()
 	token := jwt.NewWithClaims(method, c)
 	token.Header["kid"] = key.KeyID
@@ -121,26 +123,35 @@ func TestTokenThatMustNotPassIsUnauthenticated(t *testing.T) {
 	ps.Algorithm = "PS256"
 
 	for name, token := range map[string]string{
-		"ID token (audience is the client)": sign(t, good, es, claims(map[string]any{"aud": "c-1"}), nil),
-		"no audience":                       sign(t, good, es, claims(map[string]any{"aud": nil}), nil),
-		"another audience":                  sign(t, good, es, claims(map[string]any{"aud": []string{"https://api.example/api/"}}), nil),
-		"malformed audience":                sign(t, good, es, claims(map[string]any{"aud": 7}), nil),
-		"another issuer":                    sign(t, good, es, claims(map[string]any{"iss": "https://issuer/"}), nil),
-		"expired":                           sign(t, good, es, claims(map[string]any{"exp": now.Unix() - 1}), nil),
-		"no exp":                            sign(t, good, es, claims(map[string]any{"exp": nil}), nil),
-		"issued in the future":              sign(t, good, es, claims(map[string]any{"iat": now.Unix() + 60}), nil),
-		"not yet valid":                     sign(t, good, es, claims(map[string]any{"nbf": now.Unix() + 60}), nil),
-		"no kid":                            sign(t, good, es, claims(nil), map[string]any{"kid": nil}),
-		"unknown kid":                       sign(t, newKey(t, "unknown"), es, claims(nil), nil),
-		"critical extension":                sign(t, good, es, claims(nil), map[string]any{"crit": []string{"b64"}}),
-		"another key's signature":           sign(t, other, es, claims(nil), nil),
-		"a key that is not for signing":     sign(t, published, es, claims(nil), nil),
-		"alg none":                          sign(t, jose.JSONWebKey{Key: jwt.UnsafeAllowNoneSignatureType, KeyID: "good"}, jwt.SigningMethodNone, claims(nil), nil),
-		"alg HS256 with the public key":     sign(t, jose.JSONWebKey{Key: publicPEM, KeyID: "rs"}, jwt.SigningMethodHS256, claims(nil), nil),
-		"alg that is not allowed":           sign(t, ps, jwt.SigningMethodPS256, claims(nil), nil),
-		"alg of another key":                sign(t, jose.JSONWebKey{Key: good.Key, KeyID: "rs"}, es, claims(nil), nil),
-		"garbage":                           "a.b.c",
-		"empty parts":                       "..",
+		"ID token (audience is the client)":  sign(t, good, es, claims(map[string]any{"aud": "c-1"}), nil),
+		"no audience":                        sign(t, good, es, claims(map[string]any{"aud": nil}), nil),
+		"another audience":                   sign(t, good, es, claims(map[string]any{"aud": []string{"https://api.example/api/"}}), nil),
+		"malformed audience":                 sign(t, good, es, claims(map[string]any{"aud": 7}), nil),
+		"another issuer":                     sign(t, good, es, claims(map[string]any{"iss": "https://issuer/"}), nil),
+		"expired":                            sign(t, good, es, claims(map[string]any{"exp": now.Unix() - 1}), nil),
+		"no exp":                             sign(t, good, es, claims(map[string]any{"exp": nil}), nil),
+		"issued in the future":               sign(t, good, es, claims(map[string]any{"iat": now.Unix() + 60}), nil),
+		"not yet valid":                      sign(t, good, es, claims(map[string]any{"nbf": now.Unix() + 60}), nil),
+		"no kid":                             sign(t, good, es, claims(nil), map[string]any{"kid": nil}),
+		"unknown kid":                        sign(t, newKey(t, "unknown"), es, claims(nil), nil),
+		"critical extension":                 sign(t, good, es, claims(nil), map[string]any{"crit": []string{"b64"}}),
+		"another key's signature":            sign(t, other, es, claims(nil), nil),
+		"a key that is not for signing":      sign(t, published, es, claims(nil), nil),
+		"alg none":                           sign(t, jose.JSONWebKey{Key: jwt.UnsafeAllowNoneSignatureType, KeyID: "good"}, jwt.SigningMethodNone, claims(nil), nil),
+		"alg HS256 with the public key":      sign(t, jose.JSONWebKey{Key: publicPEM, KeyID: "rs"}, jwt.SigningMethodHS256, claims(nil), nil),
+		"alg that is not allowed":            sign(t, ps, jwt.SigningMethodPS256, claims(nil), nil),
+		"alg of another key":                 sign(t, jose.JSONWebKey{Key: good.Key, KeyID: "rs"}, es, claims(nil), nil),
+		"exp is text":                        sign(t, good, es, claims(map[string]any{"exp": "1800000060"}), nil),
+		"exp is null":                        sign(t, good, es, jwt.MapClaims{"exp": nil, "sub": "u-1", "iss": "https://issuer", "aud": "https://api.example/api"}, nil),
+		"exp is a list":                      sign(t, good, es, claims(map[string]any{"exp": []int{1_800_000_060}}), nil),
+		"nbf is text":                        sign(t, good, es, claims(map[string]any{"nbf": "soon"}), nil),
+		"audience is a list of other things": sign(t, good, es, claims(map[string]any{"aud": []any{7, "https://api.example/api"}}), nil),
+		"issuer is a list":                   sign(t, good, es, claims(map[string]any{"iss": []string{"https://issuer"}}), nil),
+		"kid is a list":                      sign(t, good, es, claims(nil), map[string]any{"kid": []string{"good"}}),
+		"a key of its own in the header":     sign(t, other, es, claims(nil), map[string]any{"jwk": other.Public(), "jku": "http://evil", "x5u": "http://evil"}),
+		"far too deep":                       base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("[", 30_000))) + ".e30.x",
+		"garbage":                            "a.b.c",
+		"empty parts":                        "..",
 	} {
 		session, err := authenticate(t, w.build("jwt", jwtConfig(nil)), request(bearer(token)))
 		require.Error(t, err, name)
@@ -185,11 +196,36 @@ func TestTwoIssuersMayUseTheSameKeyID(t *testing.T) {
 	first, second := newKey(t, "same"), newKey(t, "same")
 	w.publish(jwks, first)
 	w.publish("http://second", second)
-	a := w.build("jwt", jwtConfig(map[string]any{"jwks_urls": []any{jwks, "http://second"}}))
+	a := w.build("jwt", jwtConfig(map[string]any{"jwks_urls": []any{jwks, "http://second"}, "trusted_issuers": []any{"https://issuer", "https://second"}}))
+	require.Contains(t, w.warnings[0], "any issuer", "the first can sign in the name of the second")
 	for _, key := range []jose.JSONWebKey{first, second} {
 		_, isPrivate := key.Key.(crypto.Signer)
 		require.True(t, isPrivate)
 		_, err := authenticate(t, a, request(bearer(sign(t, key, jwt.SigningMethodES256, claims(nil), nil))))
 		require.NoError(t, err)
 	}
+}
+
+// No change to any byte of a good token leaves a good token, except in bits that base64 ignores.
+func FuzzChangedTokenIsRefused(f *testing.F) {
+	w := newWorld(f)
+	key := newKey(f, "k")
+	w.publish(jwks, key)
+	a := w.build("jwt", jwtConfig(nil))
+	good := sign(f, key, jwt.SigningMethodES256, claims(nil), nil)
+	for i := range 20 {
+		f.Add(i*17, byte(i))
+	}
+	f.Fuzz(func(t *testing.T, at int, to byte) {
+		changed := []byte(good)
+		changed[uint(at)%uint(len(changed))] = to // #nosec G115 -- any index will do
+		if string(changed) == good {
+			return
+		}
+		_, err := authenticate(t, a, request(http.Header{"Authorization": {"Bearer " + string(changed)}}))
+		if err == nil {
+			// The last character of a 64 byte signature has bits to spare.
+			require.Equal(t, good[:len(good)-1], string(changed[:len(good)-1]))
+		}
+	})
 }

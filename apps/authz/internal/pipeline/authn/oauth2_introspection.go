@@ -52,7 +52,8 @@ func newIntrospection(config map[string]any, deps Deps) (Authenticator, error) {
 	if err := pipeline.Decode(config, &c); err != nil {
 		return nil, err
 	}
-	if _, err := httpURL("introspection_url", c.IntrospectionURL); err != nil {
+	location, err := httpURL("introspection_url", c.IntrospectionURL)
+	if err != nil {
 		return nil, err
 	}
 	if err := c.TokenFrom.verify(); err != nil {
@@ -65,7 +66,10 @@ func newIntrospection(config map[string]any, deps Deps) (Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
-	warnUnwatched("oauth2_introspection", c.IntrospectionURL, deps)
+	if len(c.TargetAudience) == 0 {
+		deps.Warn("oauth2_introspection: without target_audience a token for somebody else is accepted")
+	}
+	warnUnwatched("oauth2_introspection", location, deps)
 	return &introspection{config: c, scopes: scopes, client: deps.Upstream, now: deps.Now}, nil
 }
 

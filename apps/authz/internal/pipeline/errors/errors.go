@@ -56,7 +56,7 @@ func (p *Responder) respond(r *pipeline.Request, d *pipeline.Denial, handlers []
 		return grpcStatus(d)
 	}
 	for _, prefix := range p.ProblemPrefixes {
-		if strings.HasPrefix(r.Path, prefix) {
+		if strings.HasPrefix(r.Path+"/", prefix) { // "/api/" is for "/api" too
 			return problem(r, d)
 		}
 	}

@@ -39,6 +39,15 @@ func TestProblemJSONUnderThePrefix(t *testing.T) {
 		"detail":"The request has no valid credentials.","code":"unauthenticated","request_id":"id-1"}`, got.Body)
 }
 
+func TestPrefixIsAWholeSegment(t *testing.T) {
+	for path, want := range map[string]string{
+		"/api": "application/problem+json", "/api/": "application/problem+json", "/apix": "application/json", "/": "application/json",
+	} {
+		got := responder(t).Respond(request(path, nil), pipeline.Unauthenticated("internal reason"), nil)
+		require.Equal(t, want, got.Header.Get("Content-Type"), path)
+	}
+}
+
 func TestOathkeepersJSONElsewhere(t *testing.T) {
 	got := responder(t).Respond(request("/other", nil), pipeline.Unauthenticated("internal reason"), nil)
 	require.Equal(t, "application/json", got.Header.Get("Content-Type"))

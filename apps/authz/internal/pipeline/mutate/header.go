@@ -59,8 +59,6 @@ func (h *header) Mutate(_ context.Context, _ *pipeline.Request, s *pipeline.Sess
 	return nil
 }
 
-func (h *header) Headers() []string { return h.names }
-
 // oneLine does what an HTTP server does with a value of several lines: a name with a line feed in it
 // must not begin a header of its own.
 func oneLine(value string) string {

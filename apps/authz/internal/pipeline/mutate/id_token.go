@@ -1,12 +1,10 @@
 package mutate
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -47,10 +45,16 @@ func newIDToken(config map[string]any, deps Deps) (Mutator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jwks_url: %w", err)
 	}
+	if !strings.Contains(c.Claims, `"aud"`) {
+		deps.Warn("id_token: the claims name no aud, so one backend's token is good at another")
+	}
 	m := &idToken{issuer: c.IssuerURL, ttl: ttl, signer: signer, now: deps.Now}
 	if c.Claims != "" {
 		if m.claims, err = pipeline.NewTemplate("claims", c.Claims); err != nil {
 			return nil, fmt.Errorf("claims: %w", err)
+		}
+		for _, action := range unescaped(c.Claims) {
+			deps.Warn("id_token: claims: %s stands in quotes: a value that holds a quote can add claims; write {{ ... | toJson }} without quotes", action)
 		}
 	}
 	return m, nil
@@ -84,40 +88,4 @@ func (m *idToken) Mutate(_ context.Context, _ *pipeline.Request, s *pipeline.Ses
 	}
 	s.Header.Set("Authorization", "Bearer "+signed)
 	return nil
-}
-
-func (m *idToken) Headers() []string { return []string{"Authorization"} }
-
-// object reads a JSON object and refuses a key that occurs twice. text/template does not escape, so
-// a person named `x","type":"client` could otherwise write claims of their own; encoding/json would
-// take the last. Errors do not repeat the text, which is about a person.
-func object(text string) (jwt.MapClaims, error) {
-	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
-	decoder.UseNumber()
-	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
-		return nil, errors.New("the template renders no JSON object")
-	}
-	claims := jwt.MapClaims{}
-	for decoder.More() {
-		token, err := decoder.Token()
-		key, isKey := token.(string)
-		if err != nil || !isKey {
-			return nil, errors.New("the template renders broken JSON")
-		}
-		if _, twice := claims[key]; twice {
-			return nil, fmt.Errorf("%.40q occurs twice", key)
-		}
-		var value any
-		if err := decoder.Decode(&value); err != nil {
-			return nil, errors.New("the template renders broken JSON")
-		}
-		claims[key] = value
-	}
-	if _, err := decoder.Token(); err != nil {
-		return nil, errors.New("the template renders broken JSON")
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON object")
-	}
-	return claims, nil
 }

@@ -5,6 +5,8 @@ package mutate
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"gatehouse.internal/authz/internal/keys"
@@ -14,9 +16,6 @@ import (
 // Mutator changes the session's headers, which replace the request's on its way to the upstream.
 type Mutator interface {
 	Mutate(ctx context.Context, r *pipeline.Request, s *pipeline.Session) error
-	// Headers names every header that this mutator may ever set. A client's own value of any of them
-	// is removed from requests whose rule does not set it.
-	Headers() []string
 }
 
 // Deps are what mutators share.
@@ -24,6 +23,8 @@ type Deps struct {
 	// Signer returns the signer whose keys are at location.
 	Signer func(location string) (*keys.Signer, error)
 	Now    func() time.Time
+	// Warn is told at load time of settings that work but are dangerous.
+	Warn func(format string, args ...any)
 }
 
 // New builds the mutator of that name from its merged configuration.
@@ -37,5 +38,19 @@ func New(name string, config map[string]any, deps Deps) (Mutator, error) {
 		return newIDToken(config, deps)
 	default:
 		return nil, fmt.Errorf("mutator %q is not supported", name)
+	}
+}
+
+// Headers names every header that the mutator of that name may ever set with its merged configuration,
+// valid or not. A client's own value of any of them is removed from requests whose rule does not set it.
+func Headers(name string, config map[string]any) []string {
+	switch name {
+	case "header":
+		headers, _ := config["headers"].(map[string]any)
+		return slices.Collect(maps.Keys(headers))
+	case "id_token":
+		return []string{"Authorization"}
+	default:
+		return nil
 	}
 }

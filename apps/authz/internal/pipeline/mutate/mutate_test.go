@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ import (
 
 var now = time.Unix(1_800_000_000, 0)
 
-func newSigner(t *testing.T) *keys.Signer {
+func newSigner(t testing.TB) *keys.Signer {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -43,7 +44,8 @@ func deps(signer *keys.Signer) mutate.Deps {
 			}
 			return signer, nil
 		},
-		Now: func() time.Time { return now },
+		Now:  func() time.Time { return now },
+		Warn: func(string, ...any) {},
 	}
 }
 
@@ -64,7 +66,6 @@ func TestNoopEmitsNothingOfTheRequest(t *testing.T) {
 	s := session(nil)
 	require.NoError(t, mutated(t, m, s))
 	require.Empty(t, s.Header)
-	require.Empty(t, m.Headers())
 }
 
 func header(t *testing.T, headers map[string]any) mutate.Mutator {
@@ -79,7 +80,14 @@ func TestHeadersAreRendered(t *testing.T) {
 	s := session(map[string]any{"org": "o-1"})
 	require.NoError(t, mutated(t, m, s))
 	require.Equal(t, http.Header{"X-User-Id": {"u-1"}, "X-Org": {"o-1"}, "X-Empty": {""}}, s.Header)
-	require.ElementsMatch(t, []string{"X-User-Id", "x-org", "X-Empty"}, m.Headers())
+}
+
+func TestHeadersAreNamedWhetherOrNotTheMutatorIsValid(t *testing.T) {
+	broken := map[string]any{"headers": map[string]any{"X-Tenant": "{{", "x-org": 1}, "unknown": true}
+	require.ElementsMatch(t, []string{"X-Tenant", "x-org"}, mutate.Headers("header", broken))
+	require.Equal(t, []string{"Authorization"}, mutate.Headers("id_token", nil))
+	require.Empty(t, mutate.Headers("header", nil))
+	require.Empty(t, mutate.Headers("noop", nil))
 }
 
 func TestLineFeedInAValueBeginsNoNewHeader(t *testing.T) {
@@ -130,7 +138,7 @@ func TestBrokenMutatorConfigurationIsRefused(t *testing.T) {
 
 const claimsTemplate = `{"aud":["gatehouse-api"],"type":"{{ if .Extra.identity }}user{{ else if eq .Subject (print .Extra.client_id) }}client{{ else }}user{{ end }}","name":"{{ print .Extra.name }}","sub":"forged","exp":1}`
 
-func idToken(t *testing.T, signer *keys.Signer, claims string) mutate.Mutator {
+func idToken(t testing.TB, signer *keys.Signer, claims string) mutate.Mutator {
 	t.Helper()
 	m, err := mutate.New("id_token", map[string]any{
 		"issuer_url": "https://public/.well-known/gatehouse", "jwks_url": "file:///keys.json", "ttl": "60s", "claims": claims,
@@ -153,7 +161,6 @@ func minted(t *testing.T, signer *keys.Signer, s *pipeline.Session) jwt.MapClaim
 func TestIdentityTokenSaysWhoIsCalling(t *testing.T) {
 	signer := newSigner(t)
 	m := idToken(t, signer, claimsTemplate)
-	require.Equal(t, []string{"Authorization"}, m.Headers())
 	for want, extra := range map[string]map[string]any{
 		"user": {"client_id": "c-1"}, "client": {"client_id": "u-1"},
 	} {
@@ -172,8 +179,16 @@ func TestIdentityTokenSaysWhoIsCalling(t *testing.T) {
 	}
 }
 
-func TestIdentityTokenNeedsNoTemplate(t *testing.T) {
+func TestIdentityTokenNeedsNoTemplateButOneIsAdvised(t *testing.T) {
 	signer := newSigner(t)
+	var warnings []string
+	d := deps(signer)
+	d.Warn = func(format string, _ ...any) { warnings = append(warnings, format) }
+	_, err := mutate.New("id_token", map[string]any{"issuer_url": "https://i", "jwks_url": "file:///keys.json"}, d)
+	require.NoError(t, err)
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], "aud")
+
 	s := session(nil)
 	require.NoError(t, mutated(t, idToken(t, signer, ""), s))
 	require.NotContains(t, minted(t, signer, s), "aud")
@@ -187,6 +202,30 @@ func TestNameCannotWriteClaims(t *testing.T) {
 		require.ErrorAs(t, mutated(t, m, s), &denial, name)
 		require.Equal(t, pipeline.CodeRuleError, denial.Code)
 		require.Empty(t, s.Header)
+	}
+}
+
+func TestClaimThatDiffersInCaseIsTheSameClaim(t *testing.T) {
+	m := idToken(t, newSigner(t), claimsTemplate)
+	require.Error(t, mutated(t, m, session(map[string]any{"name": `x","Type":"client`})), "Go and others read JSON keys in any case")
+}
+
+func TestValueBetweenQuotesIsWarnedOf(t *testing.T) {
+	for text, want := range map[string]int{
+		`{"name":"{{ print .Extra.name }}"}`:                            1,
+		`{"name":"{{- .Extra.name -}}","b":"x-{{ .Subject }}-y"}`:       2,
+		`{"name":{{ .Extra.name | toJson }}}`:                           0,
+		`{"type":"{{ if .Extra.a }}user{{ else }}client{{ end }}"}`:     0,
+		`{{ $n := print .Extra.name }}{"a":"\"","n":{{ $n | toJson }}}`: 0,
+		`{"a":"{{/* nothing */}}","v":{{ $v := true }}{{ $v }}}`:        0,
+		`{"a":"{{ if .Extra.a }}{{ .Extra.a }}{{ end }}","b":{{ .X }}}`: 1,
+	} {
+		var warnings []string
+		d := deps(newSigner(t))
+		d.Warn = func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
+		_, err := mutate.New("id_token", map[string]any{"issuer_url": "https://i", "jwks_url": "file:///keys.json", "claims": text + `{{/* "aud" */}}`}, d)
+		require.NoError(t, err, text)
+		require.Len(t, warnings, want, text)
 	}
 }
 

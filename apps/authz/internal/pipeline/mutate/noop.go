@@ -11,5 +11,3 @@ import (
 type noop struct{}
 
 func (noop) Mutate(context.Context, *pipeline.Request, *pipeline.Session) error { return nil }
-
-func (noop) Headers() []string { return nil }
