@@ -21,8 +21,9 @@ import (
 var ErrUnknownKey = errors.New("no key set holds the key")
 
 const (
-	// DefaultTTL and DefaultMaxWait are Oathkeeper's jwks_ttl and jwks_max_wait.
-	DefaultTTL     = 30 * time.Second
+	// DefaultTTL is Oathkeeper's jwks_ttl.
+	DefaultTTL = 30 * time.Second
+	// DefaultMaxWait is Oathkeeper's jwks_max_wait.
 	DefaultMaxWait = time.Second
 
 	// minInterval is the least time between two fetches of one set. Without it, tokens with made-up
