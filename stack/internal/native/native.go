@@ -225,6 +225,9 @@ func (i Instance) renderProcesses(stack render.Stack, programs map[string]string
 func (i Instance) start(ctx context.Context, p progress, program string) error {
 	s := newSupervisor(i.socket())
 	began := time.Now()
+	if err := i.setLogsAside(); err != nil {
+		return err
+	}
 	if err := s.launch(program, i.in("process-compose.yml"), i.LogFile("process-compose")); err != nil {
 		return err
 	}
@@ -235,11 +238,12 @@ func (i Instance) start(ctx context.Context, p progress, program string) error {
 	failed := "process-compose"
 	err := s.await(waiting, func(all []process) (bool, error) {
 		missing = missing[:0]
+		if one, found := culprit(all); found {
+			failed = one.Name
+			return false, fmt.Errorf("%s failed (%s, exit code %d)", one.Name, one.Status, one.ExitCode)
+		}
 		for _, one := range all {
 			switch {
-			case one.failed():
-				failed = one.Name
-				return false, fmt.Errorf("%s failed (%s, exit code %d)", one.Name, one.Status, one.ExitCode)
 			case !one.ready():
 				missing = append(missing, one.Name)
 			case !reported[one.Name]:
@@ -262,6 +266,27 @@ func (i Instance) start(ctx context.Context, p progress, program string) error {
 	defer cancel()
 	stopped := s.stop(stopping) // first: that writes out the logs
 	return errors.Join(fmt.Errorf("%w\n%s\nlog: %s", err, tail(i.LogFile(failed), 20), i.LogFile(failed)), stopped)
+}
+
+// setLogsAside keeps the logs of the run before this one in a folder of their own.
+func (i Instance) setLogsAside() error {
+	previous := i.in("logs", "previous")
+	if err := os.RemoveAll(previous); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(previous, 0o700); err != nil {
+		return err
+	}
+	logs, err := filepath.Glob(i.LogFile("*"))
+	if err != nil {
+		return err
+	}
+	for _, log := range logs {
+		if err := os.Rename(log, filepath.Join(previous, filepath.Base(log))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (i Instance) announce(out io.Writer, stack render.Stack, took time.Duration) error {

@@ -61,6 +61,17 @@ func (p process) failed() bool {
 	return p.Restarts > 1
 }
 
+// culprit returns the process that failed. Those that depend on it are skipped, and only say that something did.
+func culprit(all []process) (process, bool) {
+	var found process
+	for _, one := range all {
+		if one.failed() && (found.Name == "" || found.Status == "Skipped") {
+			found = one
+		}
+	}
+	return found, found.Name != ""
+}
+
 func (s supervisor) ask(ctx context.Context, method, path string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://supervisor"+path, nil)
 	if err != nil {
