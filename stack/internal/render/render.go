@@ -208,8 +208,15 @@ func (s Stack) functions(t *template.Template) template.FuncMap {
 		"url":     s.Layout.URL,
 		"secret":  s.Secrets.Get,
 		"dsn":     func(role string) (string, error) { return DSN(s.Layout, s.Secrets, role) },
-		"list":    func(items ...any) []any { return items },
-		"dict":    dict,
+		// own is the host of a service of one's own: on this machine, or by its name in compose.
+		"own": func(service string) string {
+			if s.Layout.IsNative() {
+				return "127.0.0.1"
+			}
+			return service
+		},
+		"list": func(items ...any) []any { return items },
+		"dict": dict,
 		// claims renders the identity token's claims template for one audience as a YAML string.
 		"claims": func(audience string) (string, error) {
 			var out strings.Builder
