@@ -6,8 +6,6 @@ export INSTANCE ?= default
 ifdef GATE
 export GATEHOUSE_GATE := $(GATE)
 endif
-# Every Go module of the workspace, asked of Go, never kept by hand.
-MODULES = $$(go list -m -f '{{.Dir}}')
 
 .PHONY: help
 help: ## List the targets
@@ -40,7 +38,7 @@ reset: ## Stop it and delete its data, after asking (YES=1 does not ask)
 .PHONY: demo
 demo: ## Print the demo's credentials as KEY=value lines (STACK=compose for docker compose)
 ifeq ($(STACK),compose)
-	@docker compose run --rm -T --no-deps seed demo --compose 2>/dev/null
+	@docker compose --progress quiet run --rm -T --no-deps seed demo --compose
 else
 	@stack/run demo
 endif
@@ -63,6 +61,14 @@ smoke: ## The native stack and the smoke suite, with both gates and a browser
 .PHONY: smoke-compose
 smoke-compose: ## docker compose up and the same smoke suite
 	@stack/test compose
+
+.PHONY: differential
+differential: ## Compare authz with the real Oathkeeper (N=100000 for more, SEED=n to repeat a run)
+	@stack/test differential $(or $(N),4000) $(or $(SEED),0)
+
+.PHONY: bench-authz
+bench-authz: ## CPU per decision of authz, Oathkeeper and a server that does nothing, into docs/performance.md
+	@stack/test bench_authz
 
 .PHONY: lint
 lint: ## golangci-lint, Biome, tsc, and that generated code is up to date

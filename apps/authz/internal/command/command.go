@@ -3,11 +3,13 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
+	"os"
 
 	"gatehouse.internal/authz/internal/server"
 	"gatehouse.internal/libs/config"
@@ -17,7 +19,10 @@ import (
 const usage = `authz answers Envoy's ext_authz from Oathkeeper's configuration.
 
   authz serve  --config FILE   serve until SIGTERM
-  authz check  --config FILE   check settings, Oathkeeper's configuration and rules; print every problem
+  authz check  --config FILE [REQUEST.json]
+                               check settings, Oathkeeper's configuration and rules; print every problem. With a
+                               request, {"method":"GET","url":"https://host/path","headers":{"cookie":"a=b"}}, say
+                               which rules match, what each stage says and what the answer is
   authz health --config FILE   ask the running service whether it is ready (for container health checks)
 
 Settings can also come from variables such as GATEHOUSE_AUTHZ_OPS_ADDRESS.
@@ -47,13 +52,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	file := flags.String("config", "", "the settings file")
-	if err := flags.Parse(args[1:]); err != nil || *file == "" || flags.NArg() > 0 {
+	if err := flags.Parse(args[1:]); err != nil || *file == "" {
 		return errUsage
 	}
 	commands := map[string]func(context.Context, server.Settings, io.Writer) error{
 		"serve": server.Run, "check": check, "health": health,
 	}
 	command := commands[args[0]]
+	if args[0] == "check" && flags.NArg() == 1 {
+		command = try(flags.Arg(0))
+	} else if flags.NArg() > 0 {
+		return errUsage
+	}
 	if command == nil {
 		return errUsage
 	}
@@ -89,6 +99,27 @@ func check(_ context.Context, s server.Settings, out io.Writer) error {
 	}
 	_, _ = fmt.Fprintf(out, "ok: %d rules\n", len(rules))
 	return nil
+}
+
+// try explains one request. It asks the servers that the rules name, as serving would.
+func try(file string) func(context.Context, server.Settings, io.Writer) error {
+	return func(ctx context.Context, s server.Settings, out io.Writer) error {
+		description, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
+		if err != nil {
+			return err
+		}
+		snapshot, err := server.Load(s, nil)
+		if err != nil {
+			return err
+		}
+		explanation, err := server.Explain(ctx, snapshot, description)
+		if err != nil {
+			return err
+		}
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(explanation)
+	}
 }
 
 func health(ctx context.Context, s server.Settings, _ io.Writer) error {

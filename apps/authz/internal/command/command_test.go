@@ -69,6 +69,24 @@ func TestCheckReportsEveryProblem(t *testing.T) {
 	require.Contains(t, stderr, "gprc")
 }
 
+func TestCheckTriesARequest(t *testing.T) {
+	config := settings(t, strings.Replace(good, `"handler":"jwt"`, `"handler":"noop"`, 1), "")
+	code, stdout, stderr := run(t, "check", "--config", config, write(t, "request.json", `{"method":"GET","url":"http://h/x"}`))
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, `"outcome": "allow"`)
+	require.Contains(t, stdout, `"said": "yes"`)
+
+	code, stdout, _ = run(t, "check", "--config", config, write(t, "request.json", `{"method":"PUT","url":"http://h/x"}`))
+	require.Zero(t, code, "the explanation succeeded, whatever it says")
+	require.Contains(t, stdout, `"code": "no_rule"`)
+
+	for _, file := range []string{write(t, "request.json", "{}"), "/does/not/exist.json"} {
+		code, _, stderr = run(t, "check", "--config", config, file)
+		require.Equal(t, 1, code)
+		require.NotEmpty(t, stderr)
+	}
+}
+
 func TestHealthAsksTheRunningService(t *testing.T) {
 	status := http.StatusOK
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -95,7 +113,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 }
 
 func TestMisuseShowsTheUsage(t *testing.T) {
-	for _, args := range [][]string{nil, {"serve"}, {"dance", "--config", "x"}, {"check", "--config", "x", "extra"}, {"check", "--confg", "x"}} {
+	for _, args := range [][]string{nil, {"serve"}, {"dance", "--config", "x"}, {"check", "--config", "x", "one", "two"}, {"serve", "--config", "x", "extra"}, {"check", "--confg", "x"}} {
 		code, _, stderr := run(t, args...)
 		require.Equal(t, 2, code, args)
 		require.Contains(t, stderr, "authz serve")

@@ -67,7 +67,7 @@ func (e *Engine) Decide(ctx context.Context, r *pipeline.Request) Decision {
 	if snapshot == nil {
 		return Decision{Outcome: Failed, Reason: "no configuration is loaded"}
 	}
-	return snapshot.decide(ctx, r)
+	return snapshot.decide(ctx, r, nil)
 }
 
 // Refuse answers a request that cannot be decided about because it is malformed.
@@ -79,11 +79,12 @@ func (e *Engine) Refuse(r *pipeline.Request, denial *pipeline.Denial) Decision {
 	return snapshot.finish(r, nil, "", denial)
 }
 
-func (s *Snapshot) decide(ctx context.Context, r *pipeline.Request) Decision {
+// decide answers a request. watch, when there is one, may put another in the place of the matched rule.
+func (s *Snapshot) decide(ctx context.Context, r *pipeline.Request, watch func(*compiled) *compiled) Decision {
 	if name := s.hopByHop(r); name != "" {
 		return s.finish(r, nil, "", pipeline.Invalid("the Connection header names %s", name))
 	}
-	index, captures, err := rule.Find(s.matchers, r.Method, r.Target())
+	index, captures, err := s.set.Find(r.Method, r.Target())
 	switch {
 	case errors.Is(err, rule.ErrNoMatch):
 		return s.finish(r, nil, "", &pipeline.Denial{
@@ -96,6 +97,12 @@ func (s *Snapshot) decide(ctx context.Context, r *pipeline.Request) Decision {
 	matched := s.rules[index]
 	if matched.problem != nil {
 		return s.finish(r, matched, "", pipeline.RuleError("the rule is invalid: %v", matched.problem))
+	}
+	if matched.delegated != nil {
+		return s.delegate(ctx, r, matched)
+	}
+	if watch != nil {
+		matched = watch(matched)
 	}
 	session := pipeline.NewSession(r, captures)
 	handler, err := matched.run(ctx, r, session)
@@ -110,6 +117,9 @@ func (s *Snapshot) decide(ctx context.Context, r *pipeline.Request) Decision {
 func (c *compiled) run(ctx context.Context, r *pipeline.Request, session *pipeline.Session) (string, error) {
 	who, err := authenticate(ctx, c.authenticators, r, session)
 	if err != nil {
+		return who, err
+	}
+	if err := revoked(c.revocations, session); err != nil {
 		return who, err
 	}
 	if err := c.authorizer.handler.Authorize(ctx, r, session); err != nil {
@@ -148,15 +158,27 @@ func (s *Snapshot) allow(r *pipeline.Request, matched *compiled, handler string,
 		}
 	}
 	decision.Remove = append(decision.Remove, s.aliases(r)...)
-	// A rule that writes cookies itself has the last word on them.
-	if _, written := decision.Set["Cookie"]; !written && !slices.Contains(decision.Remove, "Cookie") {
-		if rest, changed := withoutCookies(r.Header.Values("Cookie"), s.cookies); changed && rest == "" {
-			decision.Remove = append(decision.Remove, "Cookie")
-		} else if changed {
-			decision.Set.Set("Cookie", rest)
-		}
-	}
+	s.stripCookies(r, &decision)
 	return decision
+}
+
+// stripCookies also looks at what a mutator wrote: cookie repeats those of the client.
+func (s *Snapshot) stripCookies(r *pipeline.Request, d *Decision) {
+	if slices.Contains(d.Remove, "Cookie") {
+		return
+	}
+	lines, written := d.Set["Cookie"]
+	if !written {
+		lines = r.Header.Values("Cookie")
+	}
+	rest, changed := withoutCookies(lines, s.cookies)
+	switch {
+	case rest == "" && (changed || written):
+		d.Set.Del("Cookie")
+		d.Remove = append(d.Remove, "Cookie")
+	case changed:
+		d.Set.Set("Cookie", rest)
+	}
 }
 
 // finish makes the decision of an error: a denial when it is one, a failure otherwise.
@@ -175,6 +197,10 @@ func (s *Snapshot) finish(r *pipeline.Request, matched *compiled, handler string
 	decision.Outcome, decision.Status = Denied, denial.Status
 	decision.Code, decision.Reason = denial.Code, denial.Reason
 	decision.Response = s.responder.Respond(r, denial, handlers)
+	if decision.Response.Status >= 500 && denial.Status < 500 {
+		decision.Status, decision.Code = decision.Response.Status, pipeline.CodeRuleError
+		decision.Reason += "; and not exactly one error handler is responsible"
+	}
 	return decision
 }
 

@@ -46,16 +46,17 @@ authenticators:
   anonymous: {enabled: true}
   unauthorized: {enabled: true}
   jwt: {enabled: true, config: {jwks_urls: ["http://issuer"], allowed_algorithms: [RS256, ES256], target_audience: [api]}}
-  bearer_token: {enabled: true, config: {check_session_url: "http://s"}}
-authorizers: {allow: {enabled: true}, deny: {enabled: true}}
+  oauth2_client_credentials: {enabled: true, config: {token_url: "http://s"}}
+authorizers: {allow: {enabled: true}, deny: {enabled: true}, keto_engine_acp_ory: {enabled: true, config: {base_url: "http://k"}}}
 mutators:
   noop: {enabled: true}
+  cookie: {enabled: true, config: {cookies: {user: "{{ print .Subject }}"}}}
   header: {enabled: true, config: {headers: {X-User-Id: "{{ print .Subject }}"}}}
   id_token: {enabled: true, config: {issuer_url: "https://door", ttl: 60s, jwks_url: "file://%s"}}
 `
 
 // compile builds a snapshot of rules written in YAML.
-func compile(tb testing.TB, issuer []byte, rules string) (*engine.Snapshot, error) {
+func compile(tb testing.TB, issuer []byte, rules string, change ...func(*engine.Options)) (*engine.Snapshot, error) {
 	tb.Helper()
 	signing := filepath.Join(tb.TempDir(), "keys.json")
 	require.NoError(tb, os.WriteFile(signing, keySet(tb, newKey(tb, "door")), 0o600))
@@ -63,13 +64,17 @@ func compile(tb testing.TB, issuer []byte, rules string) (*engine.Snapshot, erro
 	require.NoError(tb, err)
 	parsed, err := rule.Parse([]byte(rules))
 	require.NoError(tb, err)
-	return engine.Compile(config, parsed, engine.Options{
+	options := engine.Options{
 		ProblemPrefixes: []string{"/api/"},
 		StripCookies:    []string{"ory_kratos_session"},
 		Upstream:        upstream.New(upstream.Options{Timeout: time.Second, MaxConnections: 1}),
 		Keys:            keys.NewStore(func(context.Context, string) ([]byte, error) { return issuer, nil }, time.Now),
 		Now:             time.Now,
-	})
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	return engine.Compile(config, parsed, options)
 }
 
 func load(tb testing.TB, issuer []byte, rules string) *engine.Engine {
@@ -94,7 +99,9 @@ const rules = `
 - {id: shut, match: {url: "https://h/shut", methods: [GET]}, authenticators: [{handler: noop}], authorizer: {handler: deny}, mutators: [{handler: noop}]}
 - {id: first-says-no, match: {url: "https://h/no", methods: [GET]}, authenticators: [{handler: unauthorized}, {handler: noop}], authorizer: {handler: allow}, mutators: [{handler: noop}]}
 - {id: nobody, match: {url: "https://h/nobody", methods: [GET]}, authenticators: [{handler: anonymous}], authorizer: {handler: allow}, mutators: [{handler: noop}]}
-- {id: broken, match: {url: "https://h/broken", methods: [GET]}, authenticators: [{handler: bearer_token}, {handler: cookie_session}], authorizer: {handler: remote}, mutators: [], errors: [{handler: redirect}]}
+- {id: broken, match: {url: "https://h/broken", methods: [GET]}, authenticators: [{handler: oauth2_client_credentials}, {handler: cookie_session}], authorizer: {handler: remote}, mutators: [], errors: [{handler: redirect}]}
+- {id: cookies, match: {url: "https://h/cookies", methods: [GET]}, authenticators: [{handler: anonymous}], authorizer: {handler: allow}, mutators: [{handler: cookie}]}
+- {id: two-errors, match: {url: "https://h/two-errors", methods: [GET]}, authenticators: [{handler: noop}], authorizer: {handler: deny}, mutators: [{handler: noop}], errors: [{handler: json}, {handler: json}]}
 - {id: nil-header, match: {url: "https://h/nil", methods: [GET]}, authenticators: [{handler: noop}], authorizer: {handler: allow}, mutators: [{handler: header, config: {headers: {X-A: "{{ .Extra.a.b }}"}}}]}
 - {id: twice, match: {url: "https://h/<open|other>", methods: [POST]}, authenticators: [{handler: noop}], authorizer: {handler: allow}, mutators: [{handler: noop}]}
 - {id: overlap, match: {url: "https://h/other", methods: [POST]}, authenticators: [{handler: noop}], authorizer: {handler: allow}, mutators: [{handler: noop}]}
@@ -156,6 +163,11 @@ func TestSessionCookieStaysHere(t *testing.T) {
 	}
 }
 
+func TestCookieMutatorBringsNoSessionCookieAlong(t *testing.T) {
+	d := load(t, nil, rules).Decide(t.Context(), request("/cookies", http.Header{"Cookie": {"a=1; ory_kratos_session=secret; user=root"}}))
+	require.Equal(t, "user=anonymous; a=1", d.Set.Get("Cookie"))
+}
+
 func TestDenials(t *testing.T) {
 	e := load(t, nil, rules)
 	bearer := http.Header{"Authorization": {"Bearer x"}}
@@ -166,6 +178,7 @@ func TestDenials(t *testing.T) {
 		code, rule   string
 		handler      string
 	}{
+		{"/two-errors", "GET", nil, 500, pipeline.CodeRuleError, "two-errors", "deny"},
 		{"/shut", "GET", nil, 403, pipeline.CodeForbidden, "shut", "deny"},
 		{"/no", "GET", nil, 401, pipeline.CodeUnauthenticated, "first-says-no", "unauthorized"},
 		{"/nobody", "GET", bearer, 401, pipeline.CodeUnauthenticated, "nobody", ""},
@@ -199,7 +212,7 @@ func TestInvalidRuleIsKeptAndExplained(t *testing.T) {
 		require.Equal(t, status.ID != "broken", status.Valid, status.ID)
 		if !status.Valid {
 			for _, want := range []string{
-				`"bearer_token" is not supported`, `"cookie_session" is disabled`, `"remote" is disabled`, "mutators", `"redirect" is disabled`,
+				`"oauth2_client_credentials" is not supported`, `"cookie_session" is disabled`, `"remote" is disabled`, "mutators", `"redirect" is disabled`,
 			} {
 				require.Contains(t, status.Error, want)
 			}

@@ -3,21 +3,25 @@
 package engine
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
+	"gatehouse.internal/authz/internal/cache"
 	"gatehouse.internal/authz/internal/keys"
 	"gatehouse.internal/authz/internal/oathkeeper"
+	"gatehouse.internal/authz/internal/pipeline"
 	"gatehouse.internal/authz/internal/pipeline/authn"
 	"gatehouse.internal/authz/internal/pipeline/authz"
 	respond "gatehouse.internal/authz/internal/pipeline/errors"
 	"gatehouse.internal/authz/internal/pipeline/mutate"
+	"gatehouse.internal/authz/internal/revocation"
 	"gatehouse.internal/authz/internal/rule"
 	"gatehouse.internal/authz/internal/upstream"
 )
@@ -31,20 +35,33 @@ type Options struct {
 	ProblemPrefixes []string
 	// StripCookies are cookies that no upstream may see.
 	StripCookies []string
-	Upstream     *upstream.Client
-	Keys         *keys.Store
-	Now          func() time.Time
+	// Delegate is the decision API of an Oathkeeper, "" without one.
+	Delegate string
+	Upstream *upstream.Client
+	Keys     *keys.Store
+	// Caches and Tokens outlive snapshots. Their zero values keep nothing.
+	Caches authn.Caches
+	Tokens *cache.Cache[string]
+	// ChecksumPrefixes and NextOnError are extensions of authenticators, see authn.Deps.
+	ChecksumPrefixes []string
+	NextOnError      []string
+	// Revocations outlives snapshots. nil revokes nothing.
+	Revocations *revocation.List
+	Now         func() time.Time
 }
 
 // Snapshot is a compiled configuration. It never changes.
 type Snapshot struct {
 	rules     []*compiled
-	matchers  []*rule.Matcher // of rules, by the same index
+	set       *rule.Set // of rules, by the same index
 	responder respond.Responder
 	identity  []string // canonical, sorted
 	cookies   []string
 	public    []jose.JSONWebKey
 	warnings  []string
+
+	files       map[string][sha256.Size]byte // what was read of the key files
+	fileProblem error
 }
 
 // compiled is one rule. One with a problem still matches, and answers 500: dropping it could hand
@@ -52,10 +69,12 @@ type Snapshot struct {
 type compiled struct {
 	id             string
 	problem        error
+	revocations    *revocation.List
 	authenticators []named[authn.Authenticator]
 	authorizer     named[authz.Authorizer]
 	mutators       []named[mutate.Mutator]
 	errors         []respond.Handler
+	delegated      *delegation // then it alone decides
 }
 
 // named keeps a handler's name in the rules file, for the log.
@@ -68,22 +87,29 @@ type named[T any] struct {
 type RuleStatus struct {
 	ID    string `json:"id"`
 	Valid bool   `json:"valid"`
-	Error string `json:"error,omitempty"`
+	// Delegated says that an Oathkeeper decides for this rule.
+	Delegated bool   `json:"delegated,omitempty"`
+	Error     string `json:"error,omitempty"`
 }
 
 // Compile builds a snapshot. It fails only when no safe snapshot can be made of the configuration;
 // a rule that is wrong in itself is kept, see Rules.
 func Compile(config oathkeeper.Config, rules []rule.Rule, o Options) (*Snapshot, error) {
-	c := compiler{config: config, options: o, signers: map[string]*keys.Signer{}, public: []jose.JSONWebKey{}}
-	snapshot := &Snapshot{cookies: o.StripCookies}
-	names := map[string]bool{}
-	for _, name := range identityHeaders {
-		names[name] = true
+	c := compiler{
+		config: config, options: o,
+		signers: map[string]*keys.Signer{}, warned: map[string]bool{}, public: []jose.JSONWebKey{}, files: map[string][sha256.Size]byte{},
 	}
+	strategy := rule.CompileRegexp
+	if config.AccessRules.MatchingStrategy == "glob" {
+		strategy = rule.CompileGlob
+	}
+	c.identity = c.identityOf(rules)
+	snapshot := &Snapshot{cookies: o.StripCookies, identity: c.identity}
 	var problems []error
+	var matchers []*rule.Matcher
 	seen := map[string]bool{}
 	for i, r := range rules {
-		matcher, err := rule.CompileMatch(i, r)
+		matcher, err := rule.CompileMatch(i, r, strategy)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -96,20 +122,15 @@ func Compile(config oathkeeper.Config, rules []rule.Rule, o Options) (*Snapshot,
 			c.warn(r.ID, "match.url needs a backtracking engine; a match may take up to 250ms")
 		}
 		snapshot.rules = append(snapshot.rules, c.rule(r))
-		snapshot.matchers = append(snapshot.matchers, matcher)
-		// Also those of a rule that is invalid: a backend that believes a header believes it on every path.
-		for _, h := range r.Mutators {
-			for _, name := range mutate.Headers(h.Handler, oathkeeper.Merge(config.Mutators[h.Handler].Config, h.Config)) {
-				names[http.CanonicalHeaderKey(name)] = true
-			}
-		}
+		matchers = append(matchers, matcher)
 	}
 	fallback, err := c.fallback()
 	problems = append(problems, err)
 	snapshot.responder = respond.Responder{Fallback: fallback, ProblemPrefixes: o.ProblemPrefixes}
-	snapshot.identity = slices.Sorted(maps.Keys(names))
 	snapshot.public = c.public
+	snapshot.set = rule.NewSet(matchers)
 	snapshot.warnings = c.warnings
+	snapshot.files, snapshot.fileProblem = c.files, errors.Join(c.fileProblems...)
 	return snapshot, errors.Join(problems...)
 }
 
@@ -117,7 +138,7 @@ func Compile(config oathkeeper.Config, rules []rule.Rule, o Options) (*Snapshot,
 func (s *Snapshot) Rules() []RuleStatus {
 	out := make([]RuleStatus, len(s.rules))
 	for i, r := range s.rules {
-		out[i] = RuleStatus{ID: r.id, Valid: r.problem == nil}
+		out[i] = RuleStatus{ID: r.id, Valid: r.problem == nil, Delegated: r.delegated != nil}
 		if r.problem != nil {
 			out[i].Error = r.problem.Error()
 		}
@@ -143,26 +164,62 @@ func (s *Snapshot) Warnings() []string { return s.warnings }
 // PublicKeys are the keys that check the tokens of id_token.
 func (s *Snapshot) PublicKeys() []jose.JSONWebKey { return s.public }
 
+// FilesChanged tells whether a key file holds something else now. One that cannot be read has not changed.
+func (s *Snapshot) FilesChanged() bool {
+	for location, sum := range s.files {
+		if data, err := oathkeeper.ReadFileURL(location); err == nil && sha256.Sum256(data) != sum {
+			return true
+		}
+	}
+	return false
+}
+
+// FileProblem says which key files could not be used.
+func (s *Snapshot) FileProblem() error { return s.fileProblem }
+
 type compiler struct {
 	config   oathkeeper.Config
 	options  Options
 	signers  map[string]*keys.Signer
 	public   []jose.JSONWebKey
 	warnings []string
+	warned   map[string]bool
+	identity []string // as in Snapshot
+
+	files        map[string][sha256.Size]byte
+	fileProblems []error
 }
 
 func (c *compiler) warn(id, format string, args ...any) {
 	text := fmt.Sprintf("rule %q: ", id) + fmt.Sprintf(format, args...)
-	if !slices.Contains(c.warnings, text) {
+	if !c.warned[text] {
+		c.warned[text] = true
 		c.warnings = append(c.warnings, text)
 	}
 }
 
+// identityOf names the headers that any of the rules may set.
+func (c *compiler) identityOf(rules []rule.Rule) []string {
+	names := map[string]bool{}
+	for _, name := range identityHeaders {
+		names[name] = true
+	}
+	for _, r := range rules {
+		for _, name := range c.headers(r) {
+			names[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
 func (c *compiler) rule(r rule.Rule) *compiled {
-	out := &compiled{id: r.ID}
-	var problems []error
+	out := &compiled{id: r.ID, revocations: c.options.Revocations}
+	var problems, unsupported []error
 	note := func(kind string, err error) {
-		if err != nil {
+		switch {
+		case errors.Is(err, pipeline.ErrUnsupported):
+			unsupported = append(unsupported, fmt.Errorf("%s: %w", kind, err))
+		case err != nil:
 			problems = append(problems, fmt.Errorf("%s: %w", kind, err))
 		}
 	}
@@ -174,7 +231,10 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 	}
 
 	warn := func(format string, args ...any) { c.warn(r.ID, format, args...) }
-	deps := authn.Deps{Upstream: c.options.Upstream, Keys: c.options.Keys, Now: c.options.Now, Warn: warn}
+	deps := authn.Deps{
+		Upstream: c.options.Upstream, Keys: c.options.Keys, Now: c.options.Now, Warn: warn,
+		Caches: c.options.Caches, ChecksumPrefixes: c.options.ChecksumPrefixes, NextOnError: c.options.NextOnError,
+	}
 	for _, h := range r.Authenticators {
 		built, err := build(c.config.Authenticators, "Authenticator", h, func(config map[string]any) (authn.Authenticator, error) {
 			return authn.New(h.Handler, config, deps)
@@ -187,14 +247,17 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 	}
 
 	authorizer, err := build(c.config.Authorizers, "Authorizer", r.Authorizer, func(config map[string]any) (authz.Authorizer, error) {
-		return authz.New(r.Authorizer.Handler, config)
+		return authz.New(r.Authorizer.Handler, config, authz.Deps{Upstream: c.options.Upstream, Warn: warn})
 	})
 	note("authorizer."+r.Authorizer.Handler, err)
 	out.authorizer = named[authz.Authorizer]{r.Authorizer.Handler, authorizer}
 
 	for _, h := range r.Mutators {
 		built, err := build(c.config.Mutators, "Mutator", h, func(config map[string]any) (mutate.Mutator, error) {
-			return mutate.New(h.Handler, config, mutate.Deps{Signer: c.signer, Now: c.options.Now, Warn: warn})
+			return mutate.New(h.Handler, config, mutate.Deps{
+				Signer: c.signer, Upstream: c.options.Upstream, Tokens: c.options.Tokens, Identity: c.identity,
+				Now: c.options.Now, Warn: warn,
+			})
 		})
 		note("mutators."+h.Handler, err)
 		if err == nil {
@@ -214,7 +277,19 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 			out.errors = append(out.errors, built)
 		}
 	}
-	out.problem = errors.Join(problems...)
+	// Only what is right in itself is handed on: who looks for a mistake should find it here.
+	if len(unsupported) > 0 && len(problems) == 0 {
+		delegated, err := c.delegation(r)
+		if err == nil {
+			warn("an Oathkeeper decides, at %s: %v", upstream.Origin(delegated.url), errors.Join(unsupported...))
+			if strings.HasSuffix(r.Match.URL, "/") {
+				warn("match.url ends with a slash, which Oathkeeper from 26.2 on cuts off requests: it finds no rule then")
+			}
+			return &compiled{id: r.ID, delegated: delegated}
+		}
+		problems = append(problems, err)
+	}
+	out.problem = errors.Join(append(unsupported, problems...)...)
 	return out
 }
 
@@ -227,7 +302,11 @@ func build[T any](global map[string]oathkeeper.Handler, kind string, h rule.Hand
 	if !global[h.Handler].Enabled {
 		return none, fmt.Errorf("%s %q is disabled per configuration", kind, h.Handler)
 	}
-	return construct(oathkeeper.Merge(global[h.Handler].Config, h.Config))
+	return construct(merged(global, h))
+}
+
+func merged(global map[string]oathkeeper.Handler, h rule.Handler) map[string]any {
+	return oathkeeper.Merge(global[h.Handler].Config, h.Config)
 }
 
 // signer reads each key file once, however many rules sign with it.
@@ -237,10 +316,13 @@ func (c *compiler) signer(location string) (*keys.Signer, error) {
 	}
 	data, err := oathkeeper.ReadFileURL(location)
 	if err != nil {
+		c.fileProblems = append(c.fileProblems, err)
 		return nil, err
 	}
+	c.files[location] = sha256.Sum256(data)
 	signer, err := keys.NewSigner(data)
 	if err != nil {
+		c.fileProblems = append(c.fileProblems, fmt.Errorf("%s: %w", location, err))
 		return nil, err
 	}
 	c.signers[location] = signer

@@ -171,3 +171,21 @@ func TestNothingButAllowedIsOK(t *testing.T) {
 	_, err := envoy.Render(engine.Decision{})
 	require.Error(t, err, "the zero decision lets nothing pass")
 }
+
+func TestAddressAndBodyAreThoseThatEnvoySends(t *testing.T) {
+	in, err := envoy.Describe([]byte(`{"method":"POST","url":"https://h/a//b?x=1","headers":{"X-Forwarded-For":"10.0.0.1"},"body":"b","remote_ip":"::ffff:192.0.2.1"}`))
+	require.NoError(t, err)
+	require.Equal(t, "/a//b?x=1", in.GetAttributes().GetRequest().GetHttp().GetPath(), "as it was written")
+	in.Attributes.Request.Http.Path = "/a/b?x=1"
+	r, err := envoy.Parse(in)
+	require.NoError(t, err)
+	require.Equal(t, "192.0.2.1", r.RemoteIP.String())
+	require.Equal(t, "b", string(r.Body))
+	require.Equal(t, "https://h/a/b?x=1", r.Address())
+
+	in.Attributes.Request.Http.RawBody, in.Attributes.Source = []byte("raw"), nil
+	r, err = envoy.Parse(in)
+	require.NoError(t, err)
+	require.False(t, r.RemoteIP.IsValid())
+	require.Equal(t, "raw", string(r.Body))
+}

@@ -5,6 +5,7 @@ package envoy
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"unicode"
@@ -29,6 +30,9 @@ func Parse(in *authv3.CheckRequest) (*pipeline.Request, error) {
 		Method: attributes.GetMethod(),
 		Host:   strings.ToLower(attributes.GetHost()),
 		Header: header,
+		Body:   body(attributes),
+		// Not from X-Forwarded-For, in which anybody may write entries. The zero value when it is no IP.
+		RemoteIP: remoteIP(in.GetAttributes().GetSource()),
 	}
 	// By hand: url.Parse takes "//admin/x" for a host and a path, and decodes (CVE-2026-26205).
 	r.Path, r.Query, _ = strings.Cut(attributes.GetPath(), "?")
@@ -48,6 +52,22 @@ func Parse(in *authv3.CheckRequest) (*pipeline.Request, error) {
 		return r, err
 	}
 	return r, nil
+}
+
+// body is there with with_request_body only, as bytes or as text.
+func body(attributes *authv3.AttributeContext_HttpRequest) []byte {
+	if raw := attributes.GetRawBody(); len(raw) > 0 {
+		return raw
+	}
+	return []byte(attributes.GetBody())
+}
+
+func remoteIP(source *authv3.AttributeContext_Peer) netip.Addr {
+	address, err := netip.ParseAddr(source.GetAddress().GetSocketAddress().GetAddress())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address.Unmap()
 }
 
 // headers reads header_map (encode_raw_headers: true, duplicates kept) or else headers, in which

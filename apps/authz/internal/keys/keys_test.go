@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"gatehouse.internal/authz/internal/keys"
 )
@@ -280,3 +282,26 @@ func TestUnfitSigningKeysAreRefused(t *testing.T) {
 		require.NotContains(t, err.Error(), "secret")
 	}
 }
+
+func TestIdentityOfASignerIsThatOfItsKeyAndAlgorithm(t *testing.T) {
+	identity := func(list ...jose.JSONWebKey) string {
+		signer, err := keys.NewSigner(document(t, list...))
+		require.NoError(t, err)
+		return signer.Identity()
+	}
+	one, same := key(t, "a"), key(t, "a")
+	renamed := one
+	renamed.KeyID = "b"
+	require.Equal(t, identity(one), identity(key(t, "old"), one))
+	require.NotEqual(t, identity(one), identity(same), "another key under the same id")
+	require.NotEqual(t, identity(one), identity(renamed))
+
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	rs := jose.JSONWebKey{Key: private, KeyID: "r", Algorithm: "RS256", Use: "sig"}
+	ps := rs
+	ps.Algorithm = "PS256"
+	require.NotEqual(t, identity(rs), identity(ps))
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

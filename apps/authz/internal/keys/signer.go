@@ -13,9 +13,10 @@ import (
 
 // Signer signs our own tokens.
 type Signer struct {
-	key    jose.JSONWebKey
-	method jwt.SigningMethod
-	public []jose.JSONWebKey
+	key      jose.JSONWebKey
+	method   jwt.SigningMethod
+	public   []jose.JSONWebKey
+	identity string
 }
 
 // Algorithms are those a token may be signed with, ours and others'. Symmetric ones are missing on
@@ -52,8 +53,17 @@ func NewSigner(data []byte) (*Signer, error) {
 	if _, err := signer.Sign(jwt.MapClaims{}); err != nil {
 		return nil, fmt.Errorf("key %q cannot sign %s", signer.key.KeyID, signer.key.Algorithm)
 	}
+	thumbprint, err := signer.key.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("key %q: no thumbprint", signer.key.KeyID)
+	}
+	signer.identity = signer.key.Algorithm + "." + signer.key.KeyID + "." + string(thumbprint)
 	return &signer, nil
 }
+
+// Identity tells the signing key from every other, also from one that is published under the same id. It is
+// not for people to read.
+func (s *Signer) Identity() string { return s.identity }
 
 // Sign returns the compact form of a token with these claims.
 func (s *Signer) Sign(claims jwt.MapClaims) (string, error) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -69,21 +68,11 @@ var known = map[string][]string{
 	"errors.handlers": {"json", "redirect", "www_authenticate"},
 }
 
-// ReadFile reads and checks the file at path.
-func ReadFile(path string) (Config, error) {
-	data, err := os.ReadFile(path) // #nosec G304 -- the operator names the file
-	if err != nil {
-		return Config{}, err
-	}
-	config, err := Parse(data)
-	if err != nil {
-		return Config{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return config, nil
-}
-
 // Parse reads YAML or JSON, which is YAML too, and reports every problem at once.
-func Parse(data []byte) (Config, error) {
+func Parse(data []byte) (Config, error) { return parse(data, nil) }
+
+// parse lays the environment over the file before it checks anything.
+func parse(data []byte, environment []string) (Config, error) {
 	var config Config
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
@@ -93,8 +82,9 @@ func Parse(data []byte) (Config, error) {
 	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return Config{}, errors.New("something follows the first document")
 	}
+	err := config.overrides(environment)
 	config.defaults()
-	return config, config.verify()
+	return config, errors.Join(err, config.verify())
 }
 
 // defaults are those of Oathkeeper's schema.
@@ -116,8 +106,8 @@ func (c *Config) defaults() {
 
 func (c *Config) verify() error {
 	var problems []error
-	if c.AccessRules.MatchingStrategy != "regexp" {
-		problems = append(problems, fmt.Errorf("access_rules.matching_strategy: %q is not supported, only regexp is",
+	if !slices.Contains([]string{"regexp", "glob"}, c.AccessRules.MatchingStrategy) {
+		problems = append(problems, fmt.Errorf("access_rules.matching_strategy: %q is neither regexp nor glob",
 			c.AccessRules.MatchingStrategy))
 	}
 	if len(c.AccessRules.Repositories) == 0 {

@@ -2,13 +2,21 @@ package oathkeeper_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"gatehouse.internal/authz/internal/oathkeeper"
+	"gatehouse.internal/authz/internal/rule"
 )
 
 const full = `
@@ -47,7 +55,7 @@ func TestDefaultsAreOathkeepers(t *testing.T) {
 func TestMistakesAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"acess_rules: {}": "acess_rules",
-		"access_rules: {repositories: [a], matching_strategy: glob}":                 "glob",
+		"access_rules: {repositories: [a], matching_strategy: prefix}":               "prefix",
 		"access_rules: {repositories: [a]}\nauthenticators: {jwtt: {enabled: true}}": "jwtt",
 		"access_rules: {repositories: [a]}\nmutators: {noop: {enabled: true, x: 1}}": "x",
 		"log: {}": "repositories",
@@ -72,10 +80,25 @@ func TestMergeIsDeepForMapsAndReplacesLists(t *testing.T) {
 
 const one = `[{"id":"%","match":{"url":"http://h/","methods":["GET"]}}]`
 
-func config(repositories ...string) oathkeeper.Config {
-	var c oathkeeper.Config
-	c.AccessRules.Repositories = repositories
-	return c
+// source reads a configuration that names these repositories.
+func source(t *testing.T, repositories ...string) *oathkeeper.Source {
+	t.Helper()
+	list, err := json.Marshal(repositories)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "oathkeeper.yml")
+	require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, `{"access_rules":{"repositories":%s}}`, list), 0o600))
+	return &oathkeeper.Source{Path: path, Interval: time.Minute, Now: time.Now}
+}
+
+// rules reads and parses everything.
+func rules(t *testing.T, s *oathkeeper.Source) ([]rule.Rule, error) {
+	t.Helper()
+	documents, _, err := s.Read(t.Context())
+	if err != nil {
+		return nil, err
+	}
+	_, all, err := documents.Parse()
+	return all, err
 }
 
 func TestRulesComeFromAllRepositories(t *testing.T) {
@@ -83,28 +106,125 @@ func TestRulesComeFromAllRepositories(t *testing.T) {
 	t.Chdir(folder)
 	require.NoError(t, os.WriteFile("a.json", []byte(one), 0o600))
 	require.NoError(t, os.WriteFile("b c.yml", []byte("- id: b\n  match: {url: 'http://h/b', methods: [GET]}\n"), 0o600))
-	c := config(
+	all, err := rules(t, source(t,
 		"file://a.json", "file://./a.json", "a.json", "file://"+filepath.Join(folder, "b%20c.yml"),
 		"inline://"+base64.StdEncoding.EncodeToString([]byte(one)),
-	)
-	rules, err := c.Rules()
+	))
 	require.NoError(t, err)
-	require.Len(t, rules, 5)
+	require.Len(t, all, 5)
 }
 
 func TestOneUnreadableRepositoryFailsTheLoad(t *testing.T) {
 	for _, repository := range []string{
-		"file:///does/not/exist.json", "https://user:hunter2@host/rules.json", "s3://bucket/rules.json", "inline://%%%", "inline://e30=",
+		"file:///does/not/exist.json", "https://user:hunter2@127.0.0.1:1/rules.json", "s3://bucket/rules.json", "inline://%%%", "inline://e30=",
+		"http://user:hunter2@h:port/rules.json",
 	} {
-		c := config("inline://"+base64.StdEncoding.EncodeToString([]byte(one)), repository)
-		_, err := c.Rules()
+		_, err := rules(t, source(t, "inline://"+base64.StdEncoding.EncodeToString([]byte(one)), repository))
 		require.Error(t, err, repository)
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }
 
-func TestHTTPRepositoriesAreNamedAsUnsupported(t *testing.T) {
-	c := config("https://host/rules.json")
-	_, err := c.Rules()
-	require.ErrorContains(t, err, "not supported")
+func TestReadingTwiceShowsWhatChanged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rules.json")
+	require.NoError(t, os.WriteFile(path, []byte(one), 0o600))
+	s := source(t, "file://"+path)
+	read := func() *oathkeeper.Documents {
+		documents, stale, err := s.Read(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, stale)
+		return documents
+	}
+	first := read()
+	require.False(t, first.Equal(nil))
+	require.True(t, first.Equal(read()))
+	require.NoError(t, os.WriteFile(path, []byte(one+" "), 0o600))
+	second := read()
+	require.False(t, second.Equal(first))
+	config, err := os.ReadFile(s.Path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(s.Path, append(config, ' '), 0o600))
+	require.False(t, second.Equal(read()))
+}
+
+func TestRemoteRepositoryIsAskedForNews(t *testing.T) {
+	status, asked, conditional := http.StatusOK, 0, ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked, conditional = asked+1, r.Header.Get("If-None-Match")
+		w.Header().Set("ETag", `"1"`)
+		if conditional == `"1"` && status == http.StatusOK {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, one)
+	}))
+	t.Cleanup(server.Close)
+	now := time.Unix(0, 0)
+	s := source(t, server.URL+"/rules.json")
+	s.Now = func() time.Time { return now }
+	read := func() (*oathkeeper.Documents, error) {
+		documents, stale, err := s.Read(t.Context())
+		require.NoError(t, err)
+		return documents, stale
+	}
+
+	first, stale := read()
+	require.NoError(t, stale)
+	require.Equal(t, 1, asked)
+	_, _ = read()
+	require.Equal(t, 1, asked, "within the interval")
+
+	now = now.Add(time.Minute)
+	again, stale := read()
+	require.NoError(t, stale)
+	require.Equal(t, `"1"`, conditional)
+	require.True(t, first.Equal(again), "not modified")
+
+	for _, failing := range []func(){func() { status = http.StatusInternalServerError }, server.Close} {
+		failing()
+		now = now.Add(time.Minute)
+		kept, stale := read()
+		require.ErrorContains(t, stale, server.URL)
+		require.True(t, first.Equal(kept), "the last rules stay")
+	}
+}
+
+func TestEnvironmentWinsOverTheFileAsInOathkeeper(t *testing.T) {
+	s := source(t, "inline://W10=")
+	s.Environment = []string{
+		"AUTHENTICATORS_JWT_ENABLED=true", "AUTHENTICATORS_JWT_CONFIG_JWKS_URLS=http://a, http://b",
+		"AUTHENTICATORS_COOKIE_SESSION_CONFIG_CHECK_SESSION_URL=http://kratos", "AUTHENTICATORS_COOKIE_SESSION_CONFIG_PRESERVE_PATH=true",
+		"MUTATORS_HYDRATOR_CONFIG_API_AUTH_BASIC_USERNAME=u", "MUTATORS_HYDRATOR_CONFIG_API_AUTH_BASIC_PASSWORD=p",
+		`MUTATORS_HEADER_CONFIG_HEADERS={"X-User":"{{ print .Subject }}"}`, "AUTHORIZERS_ALLOW_ENABLED=true",
+		"ERRORS_HANDLERS_REDIRECT_CONFIG_CODE=301", `ERRORS_FALLBACK=["redirect","json"]`, "ACCESS_RULES_MATCHING_STRATEGY=glob", "VERSION=x", "PATH=/bin",
+	}
+	documents, _, err := s.Read(t.Context())
+	require.NoError(t, err)
+	config, _, err := documents.Parse()
+	require.NoError(t, err)
+	require.True(t, config.Authenticators["jwt"].Enabled)
+	require.Equal(t, []any{"http://a", "http://b"}, config.Authenticators["jwt"].Config["jwks_urls"])
+	require.Equal(t, map[string]any{"check_session_url": "http://kratos", "preserve_path": true}, config.Authenticators["cookie_session"].Config)
+	require.Equal(t, map[string]any{"api": map[string]any{"auth": map[string]any{"basic": map[string]any{"username": "u", "password": "p"}}}},
+		config.Mutators["hydrator"].Config)
+	require.Equal(t, map[string]any{"headers": map[string]any{"X-User": "{{ print .Subject }}"}}, config.Mutators["header"].Config)
+	require.True(t, config.Authorizers["allow"].Enabled)
+	require.Equal(t, map[string]any{"code": 301}, config.Errors.Handlers["redirect"].Config)
+	require.Equal(t, []string{"redirect", "json"}, config.Errors.Fallback)
+	require.Equal(t, "glob", config.AccessRules.MatchingStrategy)
+	require.True(t, config.Errors.Handlers["json"].Enabled, "defaults come after the environment")
+}
+
+func TestUnreadableVariablesAreNamedWithoutTheirValues(t *testing.T) {
+	s := source(t, "inline://W10=")
+	s.Environment = []string{
+		"AUTHENTICATORS_JWT_ENABLED=hunter2", "MUTATORS_HEADER_CONFIG_HEADERS=hunter2", "ERRORS_HANDLERS_REDIRECT_CONFIG_CODE=hunter2", "ERRORS_FALLBACK=[1]",
+	}
+	_, _, err := s.Read(t.Context())
+	for _, entry := range s.Environment {
+		name, _, _ := strings.Cut(entry, "=")
+		require.ErrorContains(t, err, name)
+	}
+	require.NotContains(t, err.Error(), "hunter2")
 }

@@ -3,11 +3,14 @@
 package pipeline
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
-	"strings"
+	"time"
 )
 
 // Request is what a client asked for, as the proxy in front saw and cleaned it.
@@ -19,6 +22,10 @@ type Request struct {
 	Path   string // as the upstream will receive it, undecoded; no query
 	Query  string // without the "?"; never part of matching
 	Header http.Header
+	// Body is empty unless the proxy was told to send it along.
+	Body []byte
+	// RemoteIP is the client's address as the proxy computed it. The zero value is unknown.
+	RemoteIP netip.Addr
 }
 
 // Target is the text that a rule's pattern is compared with. The query is no part of it: a pattern
@@ -31,44 +38,65 @@ func (r *Request) URL() *url.URL {
 	return &url.URL{Scheme: r.Scheme, Host: r.Host, Path: r.Path, RawQuery: r.Query}
 }
 
-// Cookie returns the first cookie of that name.
-func (r *Request) Cookie(name string) (string, bool) {
-	for _, line := range r.Header.Values("Cookie") {
-		for pair := range strings.SplitSeq(line, ";") {
-			key, value, found := strings.Cut(strings.TrimSpace(pair), "=")
-			if found && strings.TrimSpace(key) == name {
-				return strings.Trim(value, `"`), true
-			}
-		}
+// Address is the URL that the client asked for, as it wrote it.
+func (r *Request) Address() string {
+	if r.Query == "" {
+		return r.Target()
 	}
-	return "", false
+	return r.Target() + "?" + r.Query
+}
+
+// Cookie returns the first cookie of that name. net/http reads it, as it does for Oathkeeper: another
+// reader would find a session where Oathkeeper finds none.
+func (r *Request) Cookie(name string) (string, bool) {
+	cookie, err := (&http.Request{Header: r.Header}).Cookie(name)
+	if err != nil {
+		return "", false
+	}
+	return cookie.Value, true
 }
 
 // HasCookies tells whether any cookie came with the request.
 func (r *Request) HasCookies() bool {
-	for _, line := range r.Header.Values("Cookie") {
-		if strings.Contains(line, "=") {
-			return true
-		}
-	}
-	return false
+	return len((&http.Request{Header: r.Header}).Cookies()) > 0
 }
 
 // Session is what the stages learn about the caller. Its fields are what templates see, under the
-// names that Oathkeeper's rule files use.
+// names that Oathkeeper's rule files use, and what a hydrator receives.
 type Session struct {
-	Subject      string
-	Extra        map[string]any
-	Header       http.Header
-	MatchContext MatchContext
+	Subject      string         `json:"subject"`
+	Extra        map[string]any `json:"extra"`
+	Header       http.Header    `json:"header"`
+	MatchContext MatchContext   `json:"match_context"`
+
+	// Credential is for the door itself and leaves with no answer and no question to another server.
+	Credential Credential `json:"-"`
+}
+
+// Credential names what the caller showed, in the words of the revocation feed. An authenticator fills in
+// what it has verified and leaves the rest empty.
+type Credential struct {
+	Session  string
+	Client   string
+	Token    string    // the jti, or a TokenHash where there is none
+	Key      string    // of an API key
+	IssuedAt time.Time // zero when unknown
+	// Offline says that nobody was asked: what was issued since, or taken away, can be known from the feed only.
+	Offline bool
+}
+
+// TokenHash names a token that has no id of its own, without telling the token.
+func TokenHash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // MatchContext is what the matched rule saw.
 type MatchContext struct {
-	RegexpCaptureGroups []string
-	URL                 *url.URL
-	Method              string
-	Header              http.Header
+	RegexpCaptureGroups []string    `json:"regexp_capture_groups"`
+	URL                 *url.URL    `json:"url"`
+	Method              string      `json:"method"`
+	Header              http.Header `json:"header"`
 }
 
 // NewSession returns the empty session a request starts with.
@@ -87,6 +115,10 @@ func NewSession(r *Request, captures []string) *Session {
 // ErrNotResponsible is an authenticator's answer when the request carries no credential of its kind.
 // Only this lets the next authenticator try.
 var ErrNotResponsible = errors.New("authenticator not responsible")
+
+// ErrUnsupported is what building a handler ends with when this service has no such handler. Another
+// one, a real Oathkeeper, may have it.
+var ErrUnsupported = errors.New("not supported")
 
 // Denial is a decision: this request may not pass. Any other error of a stage is an outage, which
 // must look like one (503) and never like a decision.

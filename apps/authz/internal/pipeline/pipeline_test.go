@@ -94,6 +94,9 @@ func TestCookiesAreFoundByName(t *testing.T) {
 	require.False(t, found, "cookie names are case-sensitive")
 	require.True(t, r.HasCookies())
 	require.False(t, request(http.Header{"Cookie": {""}}).HasCookies())
+	// As Oathkeeper reads them: a name alone is a cookie, and what is no name is none.
+	require.True(t, request(http.Header{"Cookie": {"a"}}).HasCookies())
+	require.False(t, request(http.Header{"Cookie": {"zoë=1"}}).HasCookies())
 }
 
 func TestTargetNeverHoldsTheQuery(t *testing.T) {

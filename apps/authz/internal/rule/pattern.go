@@ -10,75 +10,105 @@ import (
 	"unicode"
 
 	"github.com/dlclark/regexp2"
+	"github.com/gobwas/glob"
 )
 
 // backtrackLimit is how long a pattern that Go's linear-time engine cannot compile may run for one
 // request. It is Oathkeeper's own limit.
-const backtrackLimit = 250 * time.Millisecond
+var backtrackLimit = 250 * time.Millisecond
 
 // Pattern is a compiled match.url. It is safe for concurrent use.
 type Pattern struct {
 	linear       *regexp.Regexp
 	backtracking *regexp2.Regexp
+	glob         glob.Glob
+
+	// prefix begins every path that can match, "" when that cannot be said of any.
+	prefix string
 }
 
 // Backtracks tells that the pattern needs look-around or back-references, so its running time is
 // bounded by a timer only.
 func (p *Pattern) Backtracks() bool { return p.backtracking != nil }
 
-// CompilePattern compiles text in which every <expr> is a regular expression and everything else is
+// Strategy compiles match.url: CompileRegexp or CompileGlob.
+type Strategy func(text string) (*Pattern, error)
+
+// CompileRegexp compiles text in which every <expr> is a regular expression and everything else is
 // literal. Host and scheme are compared in lower case, because browsers, DNS and backends take
 // "EXAMPLE.com" for "example.com".
-func CompilePattern(text string) (*Pattern, error) {
-	if text == "" {
-		return nil, errors.New("match.url is empty")
-	}
-	parts, err := split(text)
+func CompileRegexp(text string) (*Pattern, error) {
+	parts, err := parse(text)
 	if err != nil {
 		return nil, err
 	}
 	var expr strings.Builder
-	where := inScheme
-	for _, part := range parts {
-		if part.regexp {
-			// Compiled alone first: "a)|(b" would balance inside the group and escape the anchors.
-			if _, err := regexp2.Compile(part.text, regexp2.RE2); err != nil {
-				return nil, fmt.Errorf("<%s>: %w", part.text, err)
-			}
-			flags := ""
-			if where == inHost {
-				flags = "(?i)"
-			}
-			expr.WriteString("(" + flags + part.text + ")")
+	for i, part := range parts {
+		if !part.expression {
+			expr.WriteString(regexp.QuoteMeta(part.text))
 			continue
 		}
-		var literal string
-		literal, where = lowerAuthority(part.text, where)
-		expr.WriteString(regexp.QuoteMeta(literal))
+		// Compiled alone first: "a)|(b" would balance inside the group and escape the anchors.
+		if _, err := regexp2.Compile(part.text, regexp2.RE2); err != nil {
+			return nil, fmt.Errorf("<%s>: %w", part.text, err)
+		}
+		if part.place == inHost {
+			parts[i].text = "(?i)" + part.text
+		}
+		expr.WriteString("(" + parts[i].text + ")")
 	}
 	// \A and \z, not ^ and $: "$" also matches before a final newline in backtracking engines.
 	anchored := `\A` + expr.String() + `\z`
+	prefix := pathPrefix(parts, regexpHasNoSlash)
 	if linear, err := regexp.Compile(anchored); err == nil && !ambiguous(anchored) {
-		return &Pattern{linear: linear}, nil
+		return &Pattern{linear: linear, prefix: prefix}, nil
 	}
 	backtracking, err := regexp2.Compile(anchored, regexp2.RE2)
 	if err != nil {
 		return nil, err
 	}
 	backtracking.MatchTimeout = backtrackLimit
-	return &Pattern{backtracking: backtracking}, nil
+	return &Pattern{backtracking: backtracking, prefix: prefix}, nil
+}
+
+// CompileGlob compiles text in which every <expr> is a glob and everything else is literal: * and ?
+// stop at a dot and at a slash, ** does not. There are no capture groups.
+func CompileGlob(text string) (*Pattern, error) {
+	parts, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	var expr strings.Builder
+	for _, part := range parts {
+		switch {
+		case !part.expression:
+			expr.WriteString(glob.QuoteMeta(part.text))
+		case part.place == inHost:
+			expr.WriteString(strings.ToLower(part.text))
+		default:
+			expr.WriteString(part.text)
+		}
+	}
+	compiled, err := glob.Compile(expr.String(), '.', '/')
+	if err != nil {
+		return nil, err
+	}
+	return &Pattern{glob: compiled, prefix: pathPrefix(parts, globHasNoSlash)}, nil
 }
 
 // ambiguous tells that the two engines read an expression in two ways: [a-z-[aeiou]] subtracts in
-// Oathkeeper's, \Q is a letter there, (?i)[\W] holds an i and (?i)ſ is no s. Rules were written for
+// Oathkeeper's, \Q is a letter there, (?i)[\W] holds an i, (?i)ſ is no s, and named groups are numbered after all others. Rules were written for
 // Oathkeeper's. Random expressions over ASCII targets showed no other difference; paths are ASCII.
 func ambiguous(expr string) bool {
 	nonASCII := strings.ContainsFunc(expr, func(c rune) bool { return c > unicode.MaxASCII })
-	return nonASCII || slices.ContainsFunc([]string{"-[", `\Q`, `\W`, "[[:^"}, func(s string) bool { return strings.Contains(expr, s) })
+	return nonASCII || slices.ContainsFunc([]string{"-[", `\Q`, `\W`, "[[:^", "(?P<", "(?<"}, func(s string) bool { return strings.Contains(expr, s) })
 }
 
 // Match compares the whole target and returns the capture groups, "" for those that took no part.
 func (p *Pattern) Match(target string) (captures []string, matched bool, err error) {
+	if p.glob != nil {
+		return []string{}, p.glob.Match(target), nil
+	}
 	if p.linear != nil {
 		found := p.linear.FindStringSubmatch(target)
 		if found == nil {
@@ -99,8 +129,26 @@ func (p *Pattern) Match(target string) (captures []string, matched bool, err err
 }
 
 type part struct {
-	text   string
-	regexp bool
+	text       string
+	expression bool  // between < and >
+	place      place // of an expression
+}
+
+// parse cuts text into its parts and lowers the literals of scheme and host.
+func parse(text string) ([]part, error) {
+	if text == "" {
+		return nil, errors.New("match.url is empty")
+	}
+	parts, err := split(text)
+	where := inScheme
+	for i := range parts {
+		if parts[i].expression {
+			parts[i].place = where
+		} else {
+			parts[i].text, where = lowerAuthority(parts[i].text, where)
+		}
+	}
+	return parts, err
 }
 
 // split cuts at the outermost < and >; inner ones belong to the expression, as in (?P<name>x).
@@ -119,7 +167,7 @@ func split(text string) ([]part, error) {
 				return nil, fmt.Errorf("%q has a > without a <", text)
 			}
 			if depth == 0 {
-				parts = append(parts, part{text: text[start:i], regexp: true})
+				parts = append(parts, part{text: text[start:i], expression: true})
 				start = i + 1
 			}
 		}

@@ -28,7 +28,8 @@ func TestPatternMatchesLikeOathkeeper(t *testing.T) {
 		{"http://h/<a|b>", "http://h/ab", nil},
 		{"http://h/<(a)|(b)>", "http://h/a", []string{"a", "a", ""}},
 		{"http://h/<(?P<name>x+)>", "http://h/xx", []string{"xx", "xx"}},
-		{"http://h/<(?!admin).*>", "http://h/user", []string{"user"}}, // look-ahead: backtracking engine
+		{"http://h/<(?P<name>x)(y)>", "http://h/xy", []string{"xy", "y", "x"}}, // Oathkeeper's engine numbers named groups last
+		{"http://h/<(?!admin).*>", "http://h/user", []string{"user"}},          // look-ahead: backtracking engine
 		{"http://h/<(?!admin).*>", "http://h/admin", nil},
 		{"http://h/<[a-z-[aeiou]]>", "http://h/b", []string{"b"}}, // subtracts, in Oathkeeper's engine
 		{"http://h/<[a-z-[aeiou]]>", "http://h/a", nil},
@@ -47,7 +48,7 @@ func TestPatternMatchesLikeOathkeeper(t *testing.T) {
 		{"http://h/<(?!y)x>", "http://h/x\n", nil},
 		{"http://h/<x$>", "http://h/x\n", nil},
 	} {
-		pattern, err := rule.CompilePattern(c.pattern)
+		pattern, err := rule.CompileRegexp(c.pattern)
 		require.NoError(t, err, c.pattern)
 		captures, matched, err := pattern.Match(c.target)
 		require.NoError(t, err, c.pattern)
@@ -60,7 +61,7 @@ func TestPatternMatchesLikeOathkeeper(t *testing.T) {
 
 func TestBrokenPatternIsRefused(t *testing.T) {
 	for _, text := range []string{"", "http://h/<", "http://h/>", "http://h/<a", "http://h/<(>", "http://h/<a)|(b>", "http://h/<[>"} {
-		_, err := rule.CompilePattern(text)
+		_, err := rule.CompileRegexp(text)
 		require.Error(t, err, text)
 	}
 }
@@ -70,67 +71,56 @@ func TestOnlyPatternsBeyondRE2Backtrack(t *testing.T) {
 		"http://h/<.*>": false, `http://h/<\w+[^/]*>`: false, "http://h/<(?!a).*>": true,
 		`http://h/<(?i)[\W]>`: true, "http://h/<(?i)ſ>": true, "http://h/<[[:^digit:]]>": true, // read in two ways
 	} {
-		pattern, err := rule.CompilePattern(text)
+		pattern, err := rule.CompileRegexp(text)
 		require.NoError(t, err)
 		require.Equal(t, want, pattern.Backtracks(), text)
 	}
 }
 
 func TestRunawayPatternEndsInAnError(t *testing.T) {
-	pattern, err := rule.CompilePattern(`http://h/<(?!x)(a+)+>`)
+	pattern, err := rule.CompileRegexp(`http://h/<(?!x)(a+)+>`)
 	require.NoError(t, err)
 	_, matched, err := pattern.Match("http://h/" + strings.Repeat("a", 64) + "!")
 	require.Error(t, err)
 	require.False(t, matched)
 }
 
-func matchers(t *testing.T, matches ...rule.Match) []*rule.Matcher {
-	t.Helper()
-	var out []*rule.Matcher
-	for i, m := range matches {
-		matcher, err := rule.CompileMatch(i, rule.Rule{Match: &m})
-		require.NoError(t, err)
-		out = append(out, matcher)
-	}
-	return out
-}
-
 func TestExactlyOneRuleMustMatch(t *testing.T) {
-	set := matchers(t,
+	set := setOf(t, rule.CompileRegexp,
 		rule.Match{URL: "http://h/a/<.*>", Methods: []string{"GET"}},
 		rule.Match{URL: "http://h/a/<.*>", Methods: []string{"post"}},
 		rule.Match{URL: "http://h/b", Methods: []string{"GET"}},
 		rule.Match{URL: "http://h/<a|b>/both", Methods: []string{"GET"}},
 	)
-	index, captures, err := rule.Find(set, "GET", "http://h/a/x")
+	index, captures, err := set.Find("GET", "http://h/a/x")
 	require.NoError(t, err)
 	require.Equal(t, 0, index)
 	require.Equal(t, []string{"x"}, captures)
 
-	index, _, err = rule.Find(set, "POST", "http://h/a/x")
+	index, _, err = set.Find("POST", "http://h/a/x")
 	require.NoError(t, err, "methods compare without case")
 	require.Equal(t, 1, index)
 
-	_, _, err = rule.Find(set, "DELETE", "http://h/a/x")
+	_, _, err = set.Find("DELETE", "http://h/a/x")
 	require.ErrorIs(t, err, rule.ErrNoMatch)
 
-	_, _, err = rule.Find(set, "GET", "http://h/a/both")
+	_, _, err = set.Find("GET", "http://h/a/both")
 	require.ErrorIs(t, err, rule.ErrManyMatch)
 
-	_, _, err = rule.Find(nil, "GET", "http://h/")
+	_, _, err = rule.NewSet(nil).Find("GET", "http://h/")
 	require.ErrorIs(t, err, rule.ErrNoMatch)
 }
 
 func TestGRPCMatchIsReachedByNoRequest(t *testing.T) {
-	set := matchers(t, rule.Match{Authority: "h", FullMethod: "pkg.Service/Call"})
-	_, _, err := rule.Find(set, "POST", "grpc://h/pkg.Service/Call")
+	set := setOf(t, rule.CompileRegexp, rule.Match{Authority: "h", FullMethod: "pkg.Service/Call"})
+	_, _, err := set.Find("POST", "grpc://h/pkg.Service/Call")
 	require.ErrorIs(t, err, rule.ErrNoMatch)
 }
 
 func TestRuleWithoutMatchCannotBeCompiled(t *testing.T) {
-	_, err := rule.CompileMatch(2, rule.Rule{})
+	_, err := rule.CompileMatch(2, rule.Rule{}, rule.CompileRegexp)
 	require.ErrorContains(t, err, "rule 3 (no id)")
-	_, err = rule.CompileMatch(0, rule.Rule{ID: "x", Match: &rule.Match{URL: "<"}})
+	_, err = rule.CompileMatch(0, rule.Rule{ID: "x", Match: &rule.Match{URL: "<"}}, rule.CompileRegexp)
 	require.ErrorContains(t, err, `rule "x"`)
 }
 

@@ -3,45 +3,38 @@ package rule
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // Matcher is a compiled Match.
 type Matcher struct {
 	pattern *Pattern
-	methods []string
+	methods []string // upper case
 }
 
 // CompileMatch compiles what a rule matches. An error here makes the whole set unusable: of a rule
 // that cannot be compared with requests nobody knows which ones it was meant to guard.
-func CompileMatch(i int, r Rule) (*Matcher, error) {
+func CompileMatch(i int, r Rule, compile Strategy) (*Matcher, error) {
 	if r.Match == nil {
 		return nil, fmt.Errorf("%s: match is missing", name(i, r.ID))
 	}
 	if r.Match.FullMethod != "" {
 		return &Matcher{}, nil // no HTTP request matches it
 	}
-	pattern, err := CompilePattern(r.Match.URL)
+	pattern, err := compile(r.Match.URL)
 	if err != nil {
 		return nil, fmt.Errorf("%s: match.url: %w", name(i, r.ID), err)
 	}
-	return &Matcher{pattern: pattern, methods: r.Match.Methods}, nil
+	m := &Matcher{pattern: pattern}
+	for _, method := range r.Match.Methods {
+		m.methods = append(m.methods, strings.ToUpper(method))
+	}
+	return m, nil
 }
 
 // Backtracks tells that matching this rule is bounded by a timer only.
 func (m *Matcher) Backtracks() bool { return m.pattern != nil && m.pattern.Backtracks() }
-
-func (m *Matcher) matches(method, target string) ([]string, bool, error) {
-	if m.pattern == nil {
-		return nil, false, nil
-	}
-	for _, allowed := range m.methods {
-		if strings.EqualFold(allowed, method) {
-			return m.pattern.Match(target)
-		}
-	}
-	return nil, false, nil
-}
 
 // What can go wrong when exactly one rule must match.
 var (
@@ -49,25 +42,64 @@ var (
 	ErrManyMatch = errors.New("expected exactly one rule but found multiple rules")
 )
 
-// Find returns the index of the one matcher that matches and its capture groups. Every candidate is
-// compared, so a second match is found wherever it stands in the file.
-func Find(matchers []*Matcher, method, target string) (index int, captures []string, err error) {
-	index = -1
+// Set finds the one matcher that matches a request. It is immutable.
+type Set struct {
+	matchers []*Matcher
+	methods  map[string]*index
+}
+
+// NewSet indexes the matchers by method and by how the path begins.
+func NewSet(matchers []*Matcher) *Set {
+	byMethod := map[string]map[string][]int{}
 	for i, m := range matchers {
-		groups, matched, err := m.matches(method, target)
-		if err != nil {
-			return -1, nil, fmt.Errorf("rule at %d: %w", i, err)
+		for _, method := range slices.Compact(slices.Sorted(slices.Values(m.methods))) {
+			if byMethod[method] == nil {
+				byMethod[method] = map[string][]int{}
+			}
+			byMethod[method][m.pattern.prefix] = append(byMethod[method][m.pattern.prefix], i)
 		}
-		if !matched {
-			continue
-		}
-		if index >= 0 {
-			return -1, nil, ErrManyMatch
-		}
-		index, captures = i, groups
 	}
-	if index < 0 {
-		return -1, nil, ErrNoMatch
+	s := &Set{matchers: matchers, methods: map[string]*index{}}
+	for method, byPrefix := range byMethod {
+		s.methods[method] = newIndex(byPrefix)
 	}
-	return index, captures, nil
+	return s
+}
+
+// All returns every matcher that matches. One that ran out of time is left out.
+func (s *Set) All(method, target string) []int {
+	var all []int
+	s.methods[strings.ToUpper(method)].each(pathOf(target), func(i int) bool {
+		if _, matched, err := s.matchers[i].pattern.Match(target); matched && err == nil {
+			all = append(all, i)
+		}
+		return true
+	})
+	slices.Sort(all)
+	return all
+}
+
+// Find returns the index of the one matcher that matches and its capture groups. Every matcher that
+// could match is compared, so a second match is found wherever it stands in the file.
+func (s *Set) Find(method, target string) (found int, captures []string, err error) {
+	found = -1
+	s.methods[strings.ToUpper(method)].each(pathOf(target), func(i int) bool {
+		groups, matched, problem := s.matchers[i].pattern.Match(target)
+		switch {
+		case problem != nil:
+			err = fmt.Errorf("rule at %d: %w", i, problem)
+		case matched && found >= 0:
+			err = ErrManyMatch
+		case matched:
+			found, captures = i, groups
+		}
+		return err == nil
+	})
+	if err == nil && found < 0 {
+		err = ErrNoMatch
+	}
+	if err != nil {
+		return -1, nil, err
+	}
+	return found, captures, nil
 }

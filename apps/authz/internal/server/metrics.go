@@ -16,6 +16,7 @@ type metrics struct {
 	duration  *prometheus.HistogramVec
 	upstream  *prometheus.CounterVec
 	rules     *prometheus.GaugeVec
+	reloads   *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -32,10 +33,13 @@ func newMetrics() *metrics {
 			Name: "authz_upstream_errors_total", Help: "Calls to other servers that got no usable answer.",
 		}, []string{"upstream", "reason"}),
 		rules: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "authz_rules", Help: "Loaded rules by state (valid, invalid).",
+			Name: "authz_rules", Help: "Loaded rules by state (valid, delegated, invalid).",
 		}, []string{"state"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authz_reloads_total", Help: "Configurations put into use (applied), and attempts to read one that failed.",
+		}, []string{"result"}),
 	}
-	m.registry.MustRegister(m.decisions, m.duration, m.upstream, m.rules,
+	m.registry.MustRegister(m.decisions, m.duration, m.upstream, m.rules, m.reloads,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -54,12 +58,18 @@ func (m *metrics) upstreamFailed(origin, reason string) {
 }
 
 func (m *metrics) loaded(rules []engine.RuleStatus) {
-	valid := 0
+	states := map[string]int{"valid": 0, "delegated": 0, "invalid": 0}
 	for _, r := range rules {
-		if r.Valid {
-			valid++
+		switch {
+		case !r.Valid:
+			states["invalid"]++
+		case r.Delegated:
+			states["delegated"]++
+		default:
+			states["valid"]++
 		}
 	}
-	m.rules.WithLabelValues("valid").Set(float64(valid))
-	m.rules.WithLabelValues("invalid").Set(float64(len(rules) - valid))
+	for state, n := range states {
+		m.rules.WithLabelValues(state).Set(float64(n))
+	}
 }

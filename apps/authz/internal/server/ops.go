@@ -13,7 +13,7 @@ import (
 )
 
 // ops is the internal port: health, metrics, the rules' state and the public keys of our tokens.
-func ops(e *engine.Engine, m *metrics) (http.Handler, *service.Health) {
+func ops(e *engine.Engine, m *metrics, explained bool) (http.Handler, *service.Health) {
 	health := &service.Health{
 		Metrics: m.registry,
 		Checks:  map[string]service.Check{"rules": func(context.Context) error { return ready(e.Snapshot()) }},
@@ -39,6 +39,9 @@ func ops(e *engine.Engine, m *metrics) (http.Handler, *service.Health) {
 		w.Header().Set("Cache-Control", "public, max-age=60")
 		respondJSON(w, jose.JSONWebKeySet{Keys: e.Snapshot().PublicKeys()})
 	})
+	if explained {
+		mux.HandleFunc("POST /explain", explain(e))
+	}
 	return mux, health
 }
 

@@ -41,7 +41,7 @@ func TestOpsShowsRulesMetricsAndPublicKeysOnly(t *testing.T) {
 func TestNotReadyWithoutAValidRule(t *testing.T) {
 	e := &engine.Engine{}
 	e.Use(&engine.Snapshot{})
-	handler, health := ops(e, newMetrics())
+	handler, health := ops(e, newMetrics(), false)
 	probe := func() int {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))

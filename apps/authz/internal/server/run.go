@@ -16,35 +16,34 @@ func Run(ctx context.Context, s Settings, out io.Writer) error {
 		return err
 	}
 	m := newMetrics()
-	snapshot, err := Load(s, m.upstreamFailed)
+	revocations, following, err := followRevocations(ctx, s.Revocation, m, log)
 	if err != nil {
 		return err
 	}
-	for _, warning := range snapshot.Warnings() {
-		log.Warn("configuration", "warning", warning)
+	loader := newLoader(s, m.upstreamFailed)
+	loader.options.Revocations = revocations
+	m.registry.MustRegister(loader.options.Upstream)
+	m.registry.MustRegister(s.keep(&loader.options)...)
+	snapshot, _, err := loader.load(ctx)
+	if err != nil {
+		return err
 	}
-	rules := snapshot.Rules()
-	for _, rule := range rules {
-		if !rule.Valid {
-			log.Error("invalid rule, requests that match it get 500", "rule", rule.ID, "error", rule.Error)
-		}
-	}
-	m.loaded(rules)
-	snapshot.Warm()
 	e := &engine.Engine{}
-	e.Use(snapshot)
+	reload := &reloader{loader: loader, engine: e, metrics: m, log: log}
+	reload.use(snapshot)
 
 	grpcServer, healthy := newGRPC(&door{engine: e, metrics: m, log: log}, log)
 	grpcPart, err := grpcPart(s.GRPC.Address, grpcServer, healthy)
 	if err != nil {
 		return err
 	}
-	handler, health := ops(e, m)
+	handler, health := ops(e, m, s.Explain)
 	opsPart, err := service.HTTP("ops", s.Ops.Address, handler)
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "grpc", s.GRPC.Address, "ops", s.Ops.Address, "rules", len(rules))
+	log.Info("serving", "grpc", s.GRPC.Address, "ops", s.Ops.Address)
 	// The ops port stops last, so that a probe can still see the drain.
-	return service.Run(ctx, s.Drain, health.Drain, opsPart, grpcPart)
+	parts := append([]service.Part{opsPart, reload.part(s.Reload.Interval)}, following...)
+	return service.Run(ctx, s.Drain, health.Drain, append(parts, grpcPart)...)
 }

@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"gatehouse.internal/authz/internal/revocation"
 	"gatehouse.internal/authz/internal/upstream"
 )
 
@@ -35,7 +37,15 @@ type Settings struct {
 		Timeout time.Duration `mapstructure:"timeout"`
 		// MaxConnections to one host. Further calls wait for one, within Timeout.
 		MaxConnections int `mapstructure:"max_connections"`
+		// BreakerPause is how long a server is left alone once half of its calls fail; 0 asks it every time.
+		BreakerPause time.Duration `mapstructure:"breaker_pause"`
 	} `mapstructure:"upstream"`
+	// Cache is what is kept between requests.
+	Cache Cache `mapstructure:"cache"`
+	// ChecksumPrefixes begin API keys whose checksum bearer_token looks at before it asks anyone.
+	ChecksumPrefixes []string `mapstructure:"checksum_prefixes"`
+	// NextOnError names authenticators whose 401 lets the next one of the rule try. Oathkeeper stops there.
+	NextOnError []string `mapstructure:"next_on_error"`
 	// Readiness is how to tell an outage of a server from its "no".
 	Readiness   []Readiness `mapstructure:"readiness"`
 	ProblemJSON struct {
@@ -44,6 +54,21 @@ type Settings struct {
 	} `mapstructure:"problem_json"`
 	// StripCookies are cookies that no upstream may see.
 	StripCookies []string `mapstructure:"strip_cookies"`
+	Delegate     struct {
+		// URL is an Oathkeeper's decision API, http://host:4456/decisions. It decides for the rules that use
+		// what this service does not do itself; without it they answer 500.
+		URL string `mapstructure:"url"`
+	} `mapstructure:"delegate"`
+	// Explain serves POST /explain on the ops port. It is for development: whoever reaches it can try credentials.
+	Explain bool `mapstructure:"explain"`
+	Reload  struct {
+		// Interval is how often the files are compared with what was loaded.
+		Interval time.Duration `mapstructure:"interval"`
+		// RemoteInterval is how often http(s):// rule repositories are asked.
+		RemoteInterval time.Duration `mapstructure:"remote_interval"`
+	} `mapstructure:"reload"`
+	// Revocation says where to learn what was taken away before it expired; see docs/revocation-feed.md.
+	Revocation revocation.Settings `mapstructure:"revocation"`
 	// Drain is how long decisions in flight may take once the service is told to stop.
 	Drain time.Duration `mapstructure:"drain"`
 	Log   struct {
@@ -65,8 +90,13 @@ func Default() Settings {
 	s.Ops.Address = "127.0.0.1:9192"
 	s.Upstream.Timeout = 700 * time.Millisecond
 	s.Upstream.MaxConnections = 100
+	s.Upstream.BreakerPause = 5 * time.Second
+	s.Cache = defaultCache()
 	s.ProblemJSON.Prefixes = []string{"/api/"}
 	s.StripCookies = []string{"ory_kratos_session"}
+	s.Reload.Interval = 2 * time.Second
+	s.Reload.RemoteInterval = 30 * time.Second
+	s.Revocation = revocation.Default()
 	s.Drain = 10 * time.Second
 	s.Log.Level = "info"
 	return s
@@ -74,7 +104,7 @@ func Default() Settings {
 
 // Verify implements config.Verifier. It reports every problem at once.
 func (s Settings) Verify() error {
-	var problems []error
+	problems := []error{s.Revocation.Verify(), s.Cache.verify()}
 	for _, check := range []struct {
 		bad     bool
 		message string
@@ -84,6 +114,10 @@ func (s Settings) Verify() error {
 		{s.OathkeeperConfig == "", "oathkeeper_config: missing"},
 		{s.Upstream.Timeout <= 0, "upstream.timeout: must be positive"},
 		{s.Upstream.MaxConnections <= 0, "upstream.max_connections: must be positive"},
+		{s.Delegate.URL != "" && !validURL(s.Delegate.URL), "delegate.url: must be an http:// or https:// URL"},
+		{s.Reload.Interval <= 0, "reload.interval: must be positive"},
+		{s.Reload.RemoteInterval <= 0, "reload.remote_interval: must be positive"},
+		{s.Upstream.BreakerPause < 0, "upstream.breaker_pause: must not be negative"},
 		{s.Drain < 0, "drain: must not be negative"},
 		{new(slog.Level).UnmarshalText([]byte(s.Log.Level)) != nil, "log.level: must be debug, info, warn or error"},
 	} {
@@ -96,10 +130,19 @@ func (s Settings) Verify() error {
 			problems = append(problems, fmt.Errorf("problem_json.prefixes: %q does not begin with a slash", prefix))
 		}
 	}
+	for _, prefix := range s.ChecksumPrefixes {
+		if prefix == "" {
+			problems = append(problems, errors.New("checksum_prefixes: an empty prefix would refuse every other token"))
+		}
+	}
+	for _, name := range s.NextOnError {
+		if !slices.Contains([]string{"cookie_session", "bearer_token", "jwt", "oauth2_introspection"}, name) {
+			problems = append(problems, fmt.Errorf("next_on_error: %q is not an authenticator that refuses credentials", name))
+		}
+	}
 	for i, r := range s.Readiness {
 		for key, value := range map[string]string{"upstream": r.Upstream, "url": r.URL} {
-			parsed, err := url.Parse(value)
-			if err != nil || parsed.Host == "" || (parsed.Scheme != "http" && parsed.Scheme != "https") {
+			if !validURL(value) {
 				problems = append(problems, fmt.Errorf("readiness[%d].%s: must be an http:// or https:// URL", i, key))
 			}
 		}
@@ -110,6 +153,11 @@ func (s Settings) Verify() error {
 func validAddress(address string) bool {
 	_, port, err := net.SplitHostPort(address)
 	return err == nil && port != ""
+}
+
+func validURL(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && parsed.Host != "" && (parsed.Scheme == "http" || parsed.Scheme == "https")
 }
 
 // readiness is keyed as upstream.Client wants it.

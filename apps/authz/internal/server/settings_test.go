@@ -19,11 +19,12 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	var s Settings
 	s.GRPC.Address, s.Drain = "nowhere", -1
 	s.Log.Level = "loud"
+	s.Delegate.URL = "oathkeeper"
 	s.ProblemJSON.Prefixes = []string{"api"}
 	s.Readiness = []Readiness{{Upstream: "kratos", URL: "http://ok/ready"}, {Upstream: "http://ok"}}
 	err := s.Verify()
 	for _, want := range []string{
-		"grpc.address", "ops.address", "oathkeeper_config", "upstream.timeout", "upstream.max_connections", "drain", "log.level",
+		"grpc.address", "ops.address", "oathkeeper_config", "upstream.timeout", "upstream.max_connections", "delegate.url", "reload.interval", "reload.remote_interval", "drain", "log.level",
 		"problem_json.prefixes", "readiness[0].upstream", "readiness[1].url",
 	} {
 		require.ErrorContains(t, err, want)

@@ -33,6 +33,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"gatehouse.internal/authz/internal/engine"
+	"gatehouse.internal/authz/internal/revocation"
 )
 
 // stack is this service between a client that speaks as Envoy does and servers that answer as Kratos
@@ -154,7 +155,7 @@ func writeConfig(t *testing.T, kratos, hydra string) Settings {
 // issuerKey is shared: making one takes longer than all the rest of a test.
 var issuerKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
-func newStack(t *testing.T) *stack {
+func newStack(t *testing.T, change ...func(*Settings)) *stack {
 	t.Helper()
 	s := &stack{t: t, kratos: newUpstream(t), hydra: newUpstream(t), logs: &lines{}, engine: &engine.Engine{}}
 	private, err := issuerKey()
@@ -163,12 +164,20 @@ func newStack(t *testing.T) *stack {
 	s.hydra.publish([]byte(marshal(t, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{s.key.Public()}})))
 
 	m := newMetrics()
-	snapshot, err := Load(writeConfig(t, s.kratos.URL, s.hydra.URL), m.upstreamFailed)
+	settings := writeConfig(t, s.kratos.URL, s.hydra.URL)
+	for _, c := range change {
+		c(&settings)
+	}
+	loader := newLoader(settings, m.upstreamFailed)
+	loader.options.Revocations = revocation.NewList(settings.Revocation, time.Now) // which nothing keeps up to date
+	m.registry.MustRegister(loader.options.Upstream)
+	m.registry.MustRegister(settings.keep(&loader.options)...)
+	snapshot, _, err := loader.load(t.Context())
 	require.NoError(t, err)
 	s.engine.Use(snapshot)
 	log := slog.New(slog.NewJSONHandler(s.logs, nil))
 	server, _ := newGRPC(&door{engine: s.engine, metrics: m, log: log}, log)
-	handler, _ := ops(s.engine, m)
+	handler, _ := ops(s.engine, m, false)
 	s.ops = httptest.NewServer(handler)
 	t.Cleanup(s.ops.Close)
 

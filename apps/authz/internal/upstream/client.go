@@ -29,6 +29,9 @@ type Options struct {
 	Readiness map[string]string
 	// Failed is told of every call that got no usable answer: the origin and a short reason.
 	Failed func(origin, reason string)
+	// BreakerPause is how long a server is left alone once half of its calls failed. 0 means no
+	// breaker: it is asked every time.
+	BreakerPause time.Duration
 }
 
 // Client is safe for concurrent use.
@@ -37,6 +40,7 @@ type Client struct {
 	timeout   time.Duration
 	readiness map[string]string
 	failed    func(origin, reason string)
+	breakers  *breakers // nil for none
 }
 
 // Response is a whole answer.
@@ -63,7 +67,7 @@ func New(o Options) *Client {
 		IdleConnTimeout:     90 * time.Second,
 		ForceAttemptHTTP2:   true,
 	}
-	return &Client{
+	client := &Client{
 		http: &http.Client{
 			Transport: telemetry.Transport(transport),
 			// A redirect would send the caller's cookie or token to wherever the answer points.
@@ -73,14 +77,30 @@ func New(o Options) *Client {
 		readiness: o.Readiness,
 		failed:    failed,
 	}
+	if o.BreakerPause > 0 {
+		client.breakers = newBreakers(o.BreakerPause)
+	}
+	return client
 }
 
 // Do sends the request and reads the answer, whatever its status is. An error means that there is no
-// answer, or one of more than 1 MiB. It names the origin, never the path, query or headers.
+// answer, or one of more than 1 MiB, or that the server was not asked (ErrOpen). It names the origin,
+// never the path, query or headers.
 func (c *Client) Do(ctx context.Context, r *http.Request) (*Response, error) {
+	if c.breakers == nil {
+		return c.ask(ctx, r)
+	}
+	answer, err := c.breakers.around(Origin(r.URL), func() (*Response, error) { return c.ask(ctx, r) })
+	if errors.Is(err, ErrOpen) {
+		return nil, c.fail(r.URL, "breaker_open", err)
+	}
+	return answer, err
+}
+
+func (c *Client) ask(ctx context.Context, r *http.Request) (*Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	response, err := c.http.Do(r.WithContext(ctx))
+	response, err := c.http.Do(r.WithContext(ctx)) // #nosec G704 -- scheme and host are of the configuration, never of a request
 	if err != nil {
 		return nil, c.fail(r.URL, "transport", err)
 	}
@@ -116,7 +136,9 @@ func (c *Client) ConfirmNegative(ctx context.Context, answered *url.URL) error {
 	if err != nil {
 		return err
 	}
-	response, err := c.Do(ctx, request)
+	// Past the breaker: the server answers, so it is up, and "not ready" must not count against the answers
+	// it can still give.
+	response, err := c.ask(ctx, request)
 	if err != nil {
 		return fmt.Errorf("a negative answer cannot be believed: %w", err)
 	}

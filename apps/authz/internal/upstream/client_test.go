@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"gatehouse.internal/authz/internal/upstream"
 	"gatehouse.internal/libs/telemetry"
@@ -152,3 +154,43 @@ func TestOriginsCompareByMeaning(t *testing.T) {
 		require.Equal(t, want, upstream.Origin(parsed), text)
 	}
 }
+
+func TestServerThatIsDownIsLeftAlone(t *testing.T) {
+	seen := failures{}
+	server := httptest.NewServer(http.NotFoundHandler())
+	location := server.URL
+	server.Close()
+	c := upstream.New(upstream.Options{Timeout: 5 * time.Second, MaxConnections: 1, Failed: seen.note, BreakerPause: time.Hour})
+	for range 20 {
+		_, err := c.Do(t.Context(), get(t, location+"/secret-path"))
+		require.ErrorContains(t, err, location)
+		require.NotContains(t, err.Error(), "secret")
+	}
+	require.Equal(t, failures{"transport": 10, "breaker_open": 10}, seen)
+	require.NoError(t, testutil.CollectAndCompare(c, strings.NewReader(`
+# HELP authz_upstream_breaker_state State of the breaker of a server: 0 closed, 1 half-open, 2 open (the server is not asked).
+# TYPE authz_upstream_breaker_state gauge
+authz_upstream_breaker_state{upstream="`+location+`"} 2
+`)))
+}
+
+func TestServerThatIsNotReadyCanStillAnswer(t *testing.T) {
+	location := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ready" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	answered, err := url.Parse(location)
+	require.NoError(t, err)
+	c := upstream.New(upstream.Options{
+		Timeout: 5 * time.Second, MaxConnections: 1, BreakerPause: time.Hour,
+		Readiness: map[string]string{upstream.Origin(answered): location + "/ready"},
+	})
+	for range 20 {
+		require.Error(t, c.ConfirmNegative(t.Context(), answered))
+	}
+	_, err = c.Do(t.Context(), get(t, location+"/sessions/whoami"))
+	require.NoError(t, err)
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 
 	"gatehouse.internal/authz/internal/pipeline"
@@ -12,10 +13,11 @@ type anonymous struct {
 }
 
 func newAnonymous(config map[string]any) (Authenticator, error) {
-	a := anonymous{Subject: "anonymous"}
+	var a anonymous
 	if err := pipeline.Decode(config, &a); err != nil {
 		return nil, err
 	}
+	a.Subject = cmp.Or(a.Subject, "anonymous") // for Oathkeeper an empty subject is none
 	return a, nil
 }
 

@@ -121,7 +121,7 @@ func TestSessionThatIsOverIsUnauthenticatedWhateverTheStatus(t *testing.T) {
 func TestCookieThatCannotBeForwardedIsTheCallersFault(t *testing.T) {
 	w := newWorld(t)
 	w.says(http.StatusOK, whoami)
-	_, err := authenticate(t, w.build("cookie_session", kratos(w, nil)), request(http.Header{"Cookie": {"ory_kratos_session=\x01"}}))
+	_, err := authenticate(t, w.build("cookie_session", kratos(w, nil)), request(http.Header{"Cookie": {"ory_kratos_session=x; a=\x01"}}))
 	requireDenied(t, err, http.StatusBadRequest, pipeline.CodeInvalidRequest)
 	require.Empty(t, w.asked)
 }

@@ -10,11 +10,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"gatehouse.internal/authz/internal/keys"
 	"gatehouse.internal/authz/internal/pipeline"
@@ -31,10 +34,15 @@ type world struct {
 	server   *httptest.Server
 	answer   http.HandlerFunc // of everything but readiness
 	ready    int              // status of readiness
+	mu       sync.Mutex       // of asked, while requests are under way
 	asked    []*http.Request
 	keys     map[string]func() ([]byte, error)
 	warnings []string
+	passed   atomic.Int64 // nanoseconds since now
+	more     authn.Deps   // caches and extensions
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
@@ -47,7 +55,9 @@ func newWorld(t testing.TB) *world {
 		if err := r.ParseForm(); err != nil {
 			t.Error(err)
 		}
+		w.mu.Lock()
 		w.asked = append(w.asked, r)
+		w.mu.Unlock()
 		w.answer(out, r)
 	}))
 	t.Cleanup(w.server.Close)
@@ -72,11 +82,16 @@ func (w *world) deps() authn.Deps {
 				return set()
 			}
 			return nil, errors.New("unreachable")
-		}, func() time.Time { return now }),
-		Now:  func() time.Time { return now },
+		}, w.now),
+		Now:  w.now,
 		Warn: func(format string, args ...any) { w.warnings = append(w.warnings, fmt.Sprintf(format, args...)) },
+
+		Caches: w.more.Caches, ChecksumPrefixes: w.more.ChecksumPrefixes, NextOnError: w.more.NextOnError,
 	}
 }
+
+func (w *world) now() time.Time     { return now.Add(time.Duration(w.passed.Load())) }
+func (w *world) at(d time.Duration) { w.passed.Store(int64(d)) }
 
 func (w *world) build(name string, config map[string]any) authn.Authenticator {
 	w.t.Helper()

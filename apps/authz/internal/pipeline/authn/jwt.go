@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,17 +11,31 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"gatehouse.internal/authz/internal/cache"
 	"gatehouse.internal/authz/internal/keys"
 	"gatehouse.internal/authz/internal/pipeline"
 )
 
 // jwtAuthenticator checks a signed token against its issuers' published keys.
 type jwtAuthenticator struct {
-	config jwtConfig
-	scopes scopeStrategy
-	policy keys.Policy
-	keys   *keys.Store
-	parser *jwt.Parser
+	config      jwtConfig
+	fingerprint string
+	scopes      scopeStrategy
+	policy      keys.Policy
+	keys        *keys.Store
+	parser      *jwt.Parser
+	validator   *jwt.Validator
+	tokens      *cache.Cache[verified]
+	now         func() time.Time
+}
+
+// verified is a token whose signature was good. It is shared between requests.
+type verified struct {
+	claims jwt.MapClaims
+	// by are the published keys that it was checked with. It is good as long as they stay published.
+	by  []jwt.VerificationKey
+	kid string
+	alg string
 }
 
 type jwtConfig struct {
@@ -53,17 +68,17 @@ func newJWT(config map[string]any, deps Deps) (Authenticator, error) {
 	if len(c.JWKSURLs) > 1 && len(c.TrustedIssuers) != 1 {
 		deps.Warn("jwt: any of the %d jwks_urls can sign for any issuer; write one handler per issuer", len(c.JWKSURLs))
 	}
+	times := []jwt.ParserOption{jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(deps.Now)}
 	return &jwtAuthenticator{
-		config: c,
-		scopes: scopes,
-		policy: policy,
-		keys:   deps.Keys,
-		parser: jwt.NewParser(
-			jwt.WithValidMethods(c.AllowedAlgorithms),
-			jwt.WithExpirationRequired(),
-			jwt.WithIssuedAt(),
-			jwt.WithTimeFunc(deps.Now),
-		),
+		config:      c,
+		fingerprint: fingerprint("jwt", config),
+		scopes:      scopes,
+		policy:      policy,
+		keys:        deps.Keys,
+		parser:      jwt.NewParser(append(times, jwt.WithValidMethods(c.AllowedAlgorithms))...),
+		validator:   jwt.NewValidator(times...),
+		tokens:      deps.Caches.tokens,
+		now:         deps.Now,
 	}, nil
 }
 
@@ -113,8 +128,7 @@ func (a *jwtAuthenticator) Authenticate(ctx context.Context, r *pipeline.Request
 	if strings.Count(token, ".") != 2 {
 		return pipeline.ErrNotResponsible // an opaque token, for another authenticator
 	}
-	claims := jwt.MapClaims{}
-	_, err := a.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) { return a.candidates(ctx, t) })
+	found, err := a.verified(ctx, token)
 	var outage *keysOutage
 	if errors.As(err, &outage) {
 		return outage.cause
@@ -122,12 +136,28 @@ func (a *jwtAuthenticator) Authenticate(ctx context.Context, r *pipeline.Request
 	if err != nil {
 		return pipeline.Unauthenticated("%s", reason(err))
 	}
+	claims := jwt.MapClaims(clone(found.claims))
 	if err := a.check(claims); err != nil {
 		return err
 	}
 	s.Subject, _ = claims["sub"].(string)
 	s.Extra = claims
+	s.Credential = jwtCredential(token, claims)
 	return nil
+}
+
+func jwtCredential(token string, claims jwt.MapClaims) pipeline.Credential {
+	c := pipeline.Credential{Offline: true}
+	c.Session, _ = claims["sid"].(string)
+	c.Client, _ = claims["client_id"].(string)
+	if c.Token, _ = claims["jti"].(string); c.Token == "" {
+		// Only what is signed: a signature can be written in more than one way.
+		c.Token = pipeline.TokenHash(token[:strings.LastIndexByte(token, '.')])
+	}
+	if issued, err := claims.GetIssuedAt(); err == nil && issued != nil {
+		c.IssuedAt = issued.Time
+	}
+	return c
 }
 
 // keysOutage carries an error of the key store through the parser, which reports any error of its
@@ -136,31 +166,69 @@ type keysOutage struct{ cause error }
 
 func (k *keysOutage) Error() string { return k.cause.Error() }
 
-func (a *jwtAuthenticator) candidates(ctx context.Context, t *jwt.Token) (any, error) {
-	if _, critical := t.Header["crit"]; critical {
-		return nil, errors.New("crit is not supported") // RFC 7515: what must be understood and is not
+// verified returns a token that is good now. One that was verified before is not verified again, but its times
+// are looked at, and whether its keys are still published.
+func (a *jwtAuthenticator) verified(ctx context.Context, token string) (verified, error) {
+	key := cache.KeyOf(a.fingerprint, token)
+	if found, kept := a.tokens.Get(key); kept {
+		by, err := a.candidates(ctx, found.kid, found.alg)
+		if err != nil {
+			return verified{}, err
+		}
+		if slices.EqualFunc(found.by, by, sameKey) {
+			return found, a.validator.Validate(found.claims)
+		}
 	}
-	kid, _ := t.Header["kid"].(string)
+	found := verified{claims: jwt.MapClaims{}}
+	_, err := a.parser.ParseWithClaims(token, found.claims, func(t *jwt.Token) (any, error) {
+		if _, critical := t.Header["crit"]; critical {
+			return nil, errors.New("crit is not supported") // RFC 7515: what must be understood and is not
+		}
+		found.kid, _ = t.Header["kid"].(string)
+		found.alg = t.Method.Alg()
+		var err error
+		found.by, err = a.candidates(ctx, found.kid, found.alg)
+		return jwt.VerificationKeySet{Keys: found.by}, err
+	})
+	if err != nil {
+		return verified{}, err
+	}
+	expires, err := found.claims.GetExpirationTime()
+	if err != nil {
+		return verified{}, err
+	}
+	a.tokens.Set(key, found, expires.Sub(a.now()))
+	return found, nil
+}
+
+// candidates are the published keys that may have signed a token with this header.
+func (a *jwtAuthenticator) candidates(ctx context.Context, kid, alg string) ([]jwt.VerificationKey, error) {
 	if kid == "" {
 		return nil, errors.New("no kid")
 	}
-	found, err := a.keys.Find(ctx, a.config.JWKSURLs, kid, a.policy)
+	published, err := a.keys.Find(ctx, a.config.JWKSURLs, kid, a.policy)
 	if errors.Is(err, keys.ErrUnknownKey) {
 		return nil, err
 	}
 	if err != nil {
 		return nil, &keysOutage{err}
 	}
-	var set jwt.VerificationKeySet
-	for _, key := range found {
-		if key.Algorithm == "" || key.Algorithm == t.Method.Alg() {
-			set.Keys = append(set.Keys, key.Key)
+	var out []jwt.VerificationKey
+	for _, key := range published {
+		if key.Algorithm == "" || key.Algorithm == alg {
+			out = append(out, key.Key)
 		}
 	}
-	if len(set.Keys) == 0 {
+	if len(out) == 0 {
 		return nil, errors.New("the key is for another algorithm")
 	}
-	return set, nil
+	return out, nil
+}
+
+// sameKey compares key material: a set that is fetched again holds the same keys in new places.
+func sameKey(a, b jwt.VerificationKey) bool {
+	key, comparable := a.(interface{ Equal(crypto.PublicKey) bool })
+	return comparable && key.Equal(b)
 }
 
 // check applies the rule to verified claims. It leaves the scopes as the list claim "scp", which is

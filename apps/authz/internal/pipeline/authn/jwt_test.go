@@ -2,6 +2,9 @@ package authn_test
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -81,6 +84,27 @@ func TestVerifiedClaimsBecomeTheSession(t *testing.T) {
 		require.Equal(t, "u-1", session.Subject)
 		require.Equal(t, "c-1", session.Extra["client_id"])
 		require.Equal(t, []string{"read", "write"}, session.Extra["scp"])
+	}
+}
+
+func TestEdDSAAndTheLargerCurvesAreAcceptedWhereAllowed(t *testing.T) { // ory/oathkeeper#1203
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
+	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	require.NoError(t, err)
+	for algorithm, private := range map[string]any{"EdDSA": ed, "ES256": newKey(t, "k").Key, "ES384": p384, "ES512": p521} {
+		w := newKeepingWorld(t)
+		key := jose.JSONWebKey{Key: private, KeyID: "k", Algorithm: algorithm, Use: "sig"}
+		w.publish(jwks, key)
+		token := request(bearer(sign(t, key, jwt.GetSigningMethod(algorithm), claims(nil), nil)))
+		for range 2 {
+			_, err = authenticate(t, w.build("jwt", jwtConfig(map[string]any{"allowed_algorithms": []any{algorithm}})), token)
+			require.NoError(t, err, algorithm)
+			_, err = authenticate(t, w.build("jwt", jwtConfig(map[string]any{"allowed_algorithms": []any{"RS256"}})), token)
+			requireDenied(t, err, http.StatusUnauthorized, pipeline.CodeUnauthenticated)
+		}
 	}
 }
 
@@ -206,13 +230,16 @@ func TestTwoIssuersMayUseTheSameKeyID(t *testing.T) {
 	}
 }
 
-// No change to any byte of a good token leaves a good token, except in bits that base64 ignores.
+// No change to any byte of a good token leaves a good token, except in bits that base64 ignores. That the good
+// one is kept changes nothing.
 func FuzzChangedTokenIsRefused(f *testing.F) {
-	w := newWorld(f)
+	w := newKeepingWorld(f)
 	key := newKey(f, "k")
 	w.publish(jwks, key)
 	a := w.build("jwt", jwtConfig(nil))
 	good := sign(f, key, jwt.SigningMethodES256, claims(nil), nil)
+	kept := request(bearer(good))
+	require.NoError(f, a.Authenticate(f.Context(), kept, pipeline.NewSession(kept, nil)))
 	for i := range 20 {
 		f.Add(i*17, byte(i))
 	}

@@ -3,23 +3,27 @@ package authn
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"gatehouse.internal/authz/internal/cache"
 	"gatehouse.internal/authz/internal/pipeline"
 	"gatehouse.internal/authz/internal/upstream"
 )
 
 // introspection asks the authorization server about a token (RFC 7662).
 type introspection struct {
-	config introspectionConfig
-	scopes scopeStrategy
-	client *upstream.Client
-	now    func() time.Time
+	config      introspectionConfig
+	fingerprint string
+	scopes      scopeStrategy
+	ours        *clientCredentials // nil when nobody asks for them
+	client      *upstream.Client
+	answers     *cache.Lookup[introspected]
+	now         func() time.Time
 }
 
 type introspectionConfig struct {
@@ -32,17 +36,10 @@ type introspectionConfig struct {
 	TargetAudience              []string          `json:"target_audience"`
 	TrustedIssuers              []string          `json:"trusted_issuers"`
 	PreserveHost                bool              `json:"preserve_host"`
-	PreAuthorization            struct {
-		Enabled bool `json:"enabled"`
+	PreAuthorization            preAuthorization  `json:"pre_authorization"`
 
-		ClientID     string   `json:"client_id"`
-		ClientSecret string   `json:"client_secret"`
-		TokenURL     string   `json:"token_url"`
-		Audience     string   `json:"audience"`
-		Scope        []string `json:"scope"`
-	} `json:"pre_authorization"`
-
-	// Oathkeeper's; every token is asked about once and answers are not kept, so they change nothing.
+	// Oathkeeper's, which change nothing: a question is asked once, and how long an answer is kept is this
+	// service's own setting.
 	Retry any `json:"retry"`
 	Cache any `json:"cache"`
 }
@@ -59,8 +56,10 @@ func newIntrospection(config map[string]any, deps Deps) (Authenticator, error) {
 	if err := c.TokenFrom.verify(); err != nil {
 		return nil, err
 	}
-	if c.PreAuthorization.Enabled {
-		return nil, errors.New("pre_authorization is not supported")
+	hash := fingerprint("oauth2_introspection", config)
+	ours, err := newClientCredentials(c.PreAuthorization, hash, deps)
+	if err != nil {
+		return nil, fmt.Errorf("pre_authorization: %w", err)
 	}
 	scopes, err := newScopeStrategy(c.ScopeStrategy)
 	if err != nil {
@@ -70,10 +69,13 @@ func newIntrospection(config map[string]any, deps Deps) (Authenticator, error) {
 		deps.Warn("oauth2_introspection: without target_audience a token for somebody else is accepted")
 	}
 	warnUnwatched("oauth2_introspection", location, deps)
-	return &introspection{config: c, scopes: scopes, client: deps.Upstream, now: deps.Now}, nil
+	return &introspection{
+		config: c, fingerprint: hash, scopes: scopes, ours: ours,
+		client: deps.Upstream, answers: deps.Caches.introspections, now: deps.Now,
+	}, nil
 }
 
-// introspected is the answer's part that decides.
+// introspected is the answer's part that decides. It is shared between requests.
 type introspected struct {
 	Active   bool           `json:"active"`
 	TokenUse string         `json:"token_use"`
@@ -84,6 +86,8 @@ type introspected struct {
 	Scope    string         `json:"scope"`
 	Audience audience       `json:"aud"`
 	Expires  int64          `json:"exp"`
+	Issued   any            `json:"iat"` // any: no rule asks for these two, so a server that
+	TokenID  any            `json:"jti"` // writes them oddly still answers
 	Ext      map[string]any `json:"ext"`
 }
 
@@ -106,65 +110,102 @@ func (a *introspection) Authenticate(ctx context.Context, r *pipeline.Request, s
 	if token == "" || !strings.HasPrefix(token, a.config.Prefix) {
 		return pipeline.ErrNotResponsible
 	}
-	question, err := a.question(ctx, r, token)
+	q := a.question(r, token)
+	result, err := a.answers.Do(ctx, q.key(a.fingerprint), func(ctx context.Context) (introspected, time.Duration, error) { return a.ask(ctx, q) })
 	if err != nil {
 		return err
-	}
-	answer, err := a.client.Do(ctx, question)
-	if err != nil {
-		return err
-	}
-	switch answer.Status {
-	case http.StatusOK:
-	case http.StatusTooManyRequests:
-		return pipeline.RateLimited(answer.Header, "the introspection endpoint limits its rate")
-	default: // also 401: it is we who were refused, not the caller
-		return a.client.Unusable(question, "introspection answered %d", answer.Status)
-	}
-	var result introspected
-	if err := json.Unmarshal(answer.Body, &result); err != nil {
-		return a.client.Unusable(question, "introspection is not JSON of the expected form")
-	}
-	if !result.Active {
-		if err := a.client.ConfirmNegative(ctx, question.URL); err != nil {
-			return err
-		}
 	}
 	if err := a.check(result); err != nil {
 		return err
 	}
-	s.Subject, s.Extra = result.Subject, result.extra()
+	s.Subject, s.Extra, s.Credential = result.Subject, result.extra(), result.credential(token)
 	return nil
 }
 
-func (a *introspection) question(ctx context.Context, r *pipeline.Request, token string) (*http.Request, error) {
-	form := url.Values{"token": {token}}
+// introspectionQuestion is everything of a request that reaches the server. It is both what is sent and what
+// the answer is kept under.
+type introspectionQuestion struct{ token, host string }
+
+func (a *introspection) question(r *pipeline.Request, token string) introspectionQuestion {
+	q := introspectionQuestion{token: token}
+	if a.config.PreserveHost {
+		q.host = r.Host
+	}
+	return q
+}
+
+// The fingerprint holds the server's URL: the same token at another server is another question (CVE-2026-33496).
+func (q introspectionQuestion) key(fingerprint string) cache.Key {
+	return cache.KeyOf(fingerprint, q.token, q.host)
+}
+
+func (a *introspection) ask(ctx context.Context, q introspectionQuestion) (result introspected, holds time.Duration, err error) {
+	request, err := a.request(ctx, q)
+	if err != nil {
+		return result, 0, err
+	}
+	if err := a.ours.authorize(request); err != nil {
+		return result, 0, err
+	}
+	answer, err := a.client.Do(ctx, request)
+	if err != nil {
+		return result, 0, err
+	}
+	switch answer.Status {
+	case http.StatusOK:
+	case http.StatusTooManyRequests:
+		return result, 0, pipeline.RateLimited(answer.Header, "the introspection endpoint limits its rate")
+	default: // also 401: it is we who were refused, not the caller
+		return result, 0, a.client.Unusable(request, "introspection answered %d", answer.Status)
+	}
+	if err := json.Unmarshal(answer.Body, &result); err != nil {
+		return result, 0, a.client.Unusable(request, "introspection is not JSON of the expected form")
+	}
+	if !result.Active {
+		if err := a.client.ConfirmNegative(ctx, request.URL); err != nil {
+			return result, 0, err
+		}
+		return result, cache.Unbounded, pipeline.Unauthenticated("the token is not active")
+	}
+	return result, a.holds(result, len(answer.Body)), nil
+}
+
+// holds is until the token expires.
+func (a *introspection) holds(result introspected, size int) time.Duration {
+	switch {
+	case size > maxKept:
+		return 0
+	case result.Expires > 0:
+		return time.Unix(result.Expires, 0).Sub(a.now())
+	default:
+		return cache.Unbounded
+	}
+}
+
+func (a *introspection) request(ctx context.Context, q introspectionQuestion) (*http.Request, error) {
+	form := url.Values{"token": {q.token}}
 	if a.scopes == nil && len(a.config.RequiredScope) > 0 {
 		// Without a strategy of ours the server is asked to check the scopes, as Oathkeeper does.
 		form.Set("scope", strings.Join(a.config.RequiredScope, " "))
 	}
-	question, err := http.NewRequestWithContext(ctx, http.MethodPost, a.config.IntrospectionURL, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.config.IntrospectionURL, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
 	for name, value := range a.config.IntrospectionRequestHeaders {
-		question.Header.Set(name, value)
+		request.Header.Set(name, value)
 	}
-	question.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if a.config.PreserveHost {
-		question.Header.Set("X-Forwarded-Host", r.Host)
+		request.Header.Set("X-Forwarded-Host", q.host)
 	}
-	return question, nil
+	return request, nil
 }
 
-// check applies the rule to the answer. It is apart from the question so that an answer that was
-// kept would be judged anew by every rule (CVE-2021-32701).
+// check applies the rule to the answer, to one that was kept as to a new one (CVE-2021-32701).
 func (a *introspection) check(result introspected) error {
 	if result.TokenUse != "" && result.TokenUse != "access_token" {
 		return pipeline.Unauthenticated("the token is not an access token")
-	}
-	if !result.Active {
-		return pipeline.Unauthenticated("the token is not active")
 	}
 	if result.Expires > 0 && !a.now().Before(time.Unix(result.Expires, 0)) {
 		return pipeline.Unauthenticated("the token has expired")
@@ -188,9 +229,20 @@ func (a *introspection) check(result introspected) error {
 	return nil
 }
 
+func (i introspected) credential(token string) pipeline.Credential {
+	c := pipeline.Credential{Client: i.ClientID}
+	if c.Token, _ = i.TokenID.(string); c.Token == "" {
+		c.Token = pipeline.TokenHash(token)
+	}
+	if issued, isNumber := i.Issued.(float64); isNumber && issued > 0 {
+		c.IssuedAt = time.Unix(int64(issued), 0)
+	}
+	return c
+}
+
 // extra has the shape that Oathkeeper's templates expect: ext flattened, the known fields over it.
 func (i introspected) extra() map[string]any {
-	extra := i.Ext
+	extra := clone(i.Ext)
 	if extra == nil {
 		extra = map[string]any{}
 	}
@@ -198,7 +250,7 @@ func (i introspected) extra() map[string]any {
 	extra["client_id"] = i.ClientID
 	extra["scope"] = i.Scope
 	if len(i.Audience) > 0 {
-		extra["aud"] = []string(i.Audience)
+		extra["aud"] = slices.Clone([]string(i.Audience))
 	}
 	return extra
 }

@@ -67,7 +67,8 @@ func TestRequestIsNotTheirsWithoutATokenOfTheirPrefix(t *testing.T) {
 func TestTokenIsTakenFromWhereTheRuleSays(t *testing.T) {
 	for want, from := range map[string]map[string]any{
 		"from-header": {"header": "X-Token"}, "from-query": {"query_parameter": "token"},
-		"from-cookie": {"cookie": "token"}, "from-auth": {"header": "authorization"},
+		"from-cookie": {"cookie": "token"}, "from-auth": {"header": "Authorization"},
+		"Bearer from-auth": {"header": "authorization"}, // as in Oathkeeper, which compares the name exactly
 	} {
 		w := newWorld(t)
 		w.knows(nil)

@@ -32,6 +32,10 @@ func TestAnonymousIsForThoseWithoutCredentials(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "guest", session.Subject)
 
+	session, err = authenticate(t, w.build("anonymous", map[string]any{"subject": ""}), request(nil))
+	require.NoError(t, err)
+	require.Equal(t, "anonymous", session.Subject, "as in Oathkeeper")
+
 	_, err = authenticate(t, w.build("anonymous", nil), request(bearer("x")))
 	require.ErrorIs(t, err, pipeline.ErrNotResponsible)
 }
@@ -53,7 +57,8 @@ func TestUnknownHandlersAndSettingsAreRefused(t *testing.T) {
 		require.Error(t, err, config)
 	}
 	for _, config := range []map[string]any{
-		nil, {"introspection_url": url, "scope_strategy": "fuzzy"}, {"introspection_url": url, "pre_authorization": map[string]any{"enabled": true}},
+		nil, {"introspection_url": url, "scope_strategy": "fuzzy"}, {"introspection_url": url, "pre_authorization": map[string]any{"enabled": true, "token_url": url}},
+		{"introspection_url": url, "pre_authorization": map[string]any{"enabled": true, "client_id": "c", "client_secret": "s"}},
 		{"introspection_url": url, "token_from": map[string]any{"header": "a", "cookie": "b"}},
 	} {
 		_, err := authn.New("oauth2_introspection", config, w.deps())

@@ -35,7 +35,7 @@ func (f *tokenFrom) token(r *pipeline.Request) string {
 	switch {
 	case f == nil:
 		return bearer(r)
-	case f.Header != "" && !strings.EqualFold(f.Header, "Authorization"):
+	case f.Header != "" && f.Header != "Authorization": // "authorization" is for Oathkeeper a header that holds the bare token
 		return r.Header.Get(f.Header)
 	case f.QueryParameter != "":
 		values, _ := url.ParseQuery(r.Query) // what can be read of a malformed query still counts

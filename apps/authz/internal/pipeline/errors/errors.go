@@ -22,8 +22,12 @@ func New(name string, config map[string]any) (Handler, error) {
 	switch name {
 	case "json":
 		return newJSON(config)
+	case "redirect":
+		return newRedirect(config)
+	case "www_authenticate":
+		return newWWWAuthenticate(config)
 	default:
-		return nil, fmt.Errorf("error handler %q is not supported", name)
+		return nil, fmt.Errorf("error handler %q is %w", name, pipeline.ErrUnsupported)
 	}
 }
 

@@ -2,6 +2,8 @@ package errors_test
 
 import (
 	"net/http"
+	"net/netip"
+	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -121,12 +123,96 @@ func TestNoResponsibleHandlerIsAnError(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, got.Status)
 }
 
-func TestUnsupportedHandlersAndConditionsAreRefused(t *testing.T) {
-	for name, config := range map[string]map[string]any{
-		"redirect": nil, "www_authenticate": nil, "": nil,
-		"json": {"when": []any{map[string]any{"request": map[string]any{"remote_ip": map[string]any{"match": []any{"10.0.0.0/8"}}}}}},
-	} {
-		_, err := respond.New(name, config)
-		require.Error(t, err, name)
+func TestUnknownHandlersAndConditionsAreRefused(t *testing.T) {
+	condition := func(w map[string]any) map[string]any { return map[string]any{"when": []any{w}} }
+	remote := func(network string) map[string]any {
+		return map[string]any{"request": map[string]any{"remote_ip": map[string]any{"match": []any{network}}}}
 	}
+	for _, c := range []struct {
+		name   string
+		config map[string]any
+	}{
+		{"", nil}, {"xml", nil},
+		{"json", condition(remote("10.0.0.0"))},
+		{"json", condition(map[string]any{"request": map[string]any{"cidr": []any{"10.0.0.0/8"}}})},
+		{"json", condition(map[string]any{"error": []any{"teapot"}})},
+		{"www_authenticate", condition(map[string]any{"error": []any{"teapot"}})},
+		{"www_authenticate", map[string]any{"realm": "a\nb"}},
+		{"redirect", nil},
+		{"redirect", map[string]any{"to": "http://h:port"}},
+		{"redirect", map[string]any{"to": "/login", "code": 307}},
+		{"redirect", map[string]any{"to": "/login", "return_to_query_param": "a&b"}},
+		{"redirect", map[string]any{"to": "/login", "when": []any{map[string]any{"error": []any{"teapot"}}}}},
+	} {
+		_, err := respond.New(c.name, c.config)
+		require.Error(t, err, "%v", c)
+	}
+	_, err := respond.New("xml", nil)
+	require.ErrorIs(t, err, pipeline.ErrUnsupported)
+}
+
+func build(t *testing.T, name string, config map[string]any) respond.Handler {
+	t.Helper()
+	h, err := respond.New(name, config)
+	require.NoError(t, err)
+	return h
+}
+
+func TestBrowserIsRedirectedToLogIn(t *testing.T) {
+	r := &pipeline.Request{Method: "GET", Scheme: "https", Host: "h:8443", Path: "/a%20b", Query: "x=1&y=%3F"}
+	denial := pipeline.Unauthenticated("why")
+	for _, c := range []struct {
+		config   map[string]any
+		status   int
+		location string
+	}{
+		{map[string]any{"to": "https://login/x?a=b"}, 302, "https://login/x?a=b"},
+		{map[string]any{"to": "/login", "code": 301}, 301, "/login"},
+		{map[string]any{"to": "/login?b=c", "return_to_query_param": "return_to"}, 302,
+			"/login?b=c&return_to=https%3A%2F%2Fh%3A8443%2Fa%2520b%3Fx%3D1%26y%3D%253F"},
+	} {
+		got := responder(t).Respond(r, denial, []respond.Handler{build(t, "redirect", c.config)})
+		require.Equal(t, c.status, got.Status)
+		require.Equal(t, c.location, got.Header.Get("Location"))
+		require.Contains(t, got.Body, "<a href=")
+		require.Equal(t, "no-store", got.Header.Get("Cache-Control"), "or a 301 outlives the login")
+		require.Empty(t, got.Header.Get("WWW-Authenticate"))
+		location, err := url.Parse(got.Header.Get("Location"))
+		require.NoError(t, err)
+		if back := location.Query().Get("return_to"); back != "" {
+			require.Equal(t, "https://h:8443/a%20b?x=1&y=%3F", back, "decoded once it is the address that was asked for")
+		}
+	}
+	r.Method = http.MethodPost
+	posted := responder(t).Respond(r, denial, []respond.Handler{build(t, "redirect", map[string]any{"to": "/"})})
+	require.Empty(t, posted.Body)
+	require.Empty(t, posted.Header.Get("Content-Type"), "as in Oathkeeper")
+	r.Method = http.MethodHead
+	require.Empty(t, responder(t).Respond(r, denial, []respond.Handler{build(t, "redirect", map[string]any{"to": "/"})}).Body)
+}
+
+func TestBrowserIsAskedForAPassword(t *testing.T) {
+	got := responder(t).Respond(request("/x", nil), pipeline.Forbidden("why"), []respond.Handler{build(t, "www_authenticate", nil)})
+	require.Equal(t, http.StatusUnauthorized, got.Status)
+	require.Equal(t, "Unauthorized\n", got.Body)
+	require.Equal(t, "Basic realm=Please authenticate.", got.Header.Get("WWW-Authenticate"))
+	require.Equal(t, "nosniff", got.Header.Get("X-Content-Type-Options"))
+}
+
+func TestRemoteAddressIsTheProxysWord(t *testing.T) {
+	h := handler(t, map[string]any{"when": []any{map[string]any{"request": map[string]any{"remote_ip": map[string]any{
+		"match": []any{"10.0.0.0/8", "2001:db8::/32"}, "respect_forwarded_for_header": true,
+	}}}}})
+	for address, want := range map[string]bool{"10.1.2.3": true, "11.1.2.3": false, "2001:db8::1": true, "": false} {
+		r := request("/x", http.Header{"X-Forwarded-For": {"10.0.0.1"}})
+		r.RemoteIP, _ = netip.ParseAddr(address)
+		require.Equal(t, want, h.Responsible(r, pipeline.Forbidden("why")), address)
+	}
+}
+
+func TestFirstResponsibleFallbackAnswers(t *testing.T) {
+	unauthorized := map[string]any{"to": "/login", "when": []any{map[string]any{"error": []any{"unauthorized"}}}}
+	r := &respond.Responder{Fallback: []respond.Handler{build(t, "redirect", unauthorized), handler(t, nil), build(t, "www_authenticate", nil)}}
+	require.Equal(t, 302, r.Respond(request("/x", nil), pipeline.Unauthenticated("why"), nil).Status)
+	require.Equal(t, 403, r.Respond(request("/x", nil), pipeline.Forbidden("why"), nil).Status)
 }

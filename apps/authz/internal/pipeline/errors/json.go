@@ -22,7 +22,7 @@ func newJSON(config map[string]any) (Handler, error) {
 	if err := pipeline.Decode(config, &c); err != nil {
 		return nil, err
 	}
-	return jsonHandler{verbose: c.Verbose, when: c.When}, nil
+	return jsonHandler{verbose: c.Verbose, when: c.When}, verify(c.When)
 }
 
 func (h jsonHandler) Responsible(r *pipeline.Request, d *pipeline.Denial) bool {

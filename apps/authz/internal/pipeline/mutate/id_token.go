@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
+	"gatehouse.internal/authz/internal/cache"
 	"gatehouse.internal/authz/internal/keys"
 	"gatehouse.internal/authz/internal/pipeline"
 )
@@ -21,6 +21,7 @@ type idToken struct {
 	ttl    time.Duration
 	claims *pipeline.Template // nil when the rule has none
 	signer *keys.Signer
+	tokens *cache.Cache[string]
 	now    func() time.Time
 }
 
@@ -48,12 +49,12 @@ func newIDToken(config map[string]any, deps Deps) (Mutator, error) {
 	if !strings.Contains(c.Claims, `"aud"`) {
 		deps.Warn("id_token: the claims name no aud, so one backend's token is good at another")
 	}
-	m := &idToken{issuer: c.IssuerURL, ttl: ttl, signer: signer, now: deps.Now}
+	m := &idToken{issuer: c.IssuerURL, ttl: ttl, signer: signer, tokens: deps.Tokens, now: deps.Now}
 	if c.Claims != "" {
 		if m.claims, err = pipeline.NewTemplate("claims", c.Claims); err != nil {
 			return nil, fmt.Errorf("claims: %w", err)
 		}
-		for _, action := range unescaped(c.Claims) {
+		for _, action := range pipeline.Unescaped(c.Claims) {
 			deps.Warn("id_token: claims: %s stands in quotes: a value that holds a quote can add claims; write {{ ... | toJson }} without quotes", action)
 		}
 	}
@@ -61,19 +62,36 @@ func newIDToken(config map[string]any, deps Deps) (Mutator, error) {
 }
 
 func (m *idToken) Mutate(_ context.Context, _ *pipeline.Request, s *pipeline.Session) error {
-	claims := jwt.MapClaims{}
+	rendered := "{}"
 	if m.claims != nil {
-		text, err := m.claims.Render(s)
-		if err != nil {
+		var err error
+		if rendered, err = m.claims.Render(s); err != nil {
 			return err
 		}
-		if claims, err = object(text); err != nil {
-			return pipeline.RuleError("id_token: claims: %v", err)
+	}
+	// Everything that a token says, but for its times and its id.
+	key := cache.KeyOf(rendered, s.Subject, m.issuer, m.ttl.String(), m.signer.Identity())
+	signed, kept := m.tokens.Get(key)
+	if !kept {
+		var err error
+		if signed, err = m.mint(rendered, s.Subject); err != nil {
+			return err
 		}
+		// As in Oathkeeper, a token with less than a tenth of its time left is not handed out.
+		m.tokens.Set(key, signed, m.ttl-m.ttl/10)
+	}
+	s.Header.Set("Authorization", "Bearer "+signed)
+	return nil
+}
+
+func (m *idToken) mint(rendered, subject string) (string, error) {
+	claims, err := object(rendered)
+	if err != nil {
+		return "", pipeline.RuleError("id_token: claims: %v", err)
 	}
 	id, err := uuid.NewRandom()
 	if err != nil {
-		return err
+		return "", err
 	}
 	now := m.now().UTC()
 	claims["exp"] = now.Add(m.ttl).Unix()
@@ -81,11 +99,10 @@ func (m *idToken) Mutate(_ context.Context, _ *pipeline.Request, s *pipeline.Ses
 	claims["nbf"] = now.Unix()
 	claims["iss"] = m.issuer
 	claims["jti"] = id.String()
-	claims["sub"] = s.Subject
+	claims["sub"] = subject
 	signed, err := m.signer.Sign(claims)
 	if err != nil {
-		return fmt.Errorf("id_token: sign: %w", err)
+		return "", fmt.Errorf("id_token: sign: %w", err)
 	}
-	s.Header.Set("Authorization", "Bearer "+signed)
-	return nil
+	return signed, nil
 }

@@ -9,8 +9,10 @@ import (
 	"slices"
 	"time"
 
+	"gatehouse.internal/authz/internal/cache"
 	"gatehouse.internal/authz/internal/keys"
 	"gatehouse.internal/authz/internal/pipeline"
+	"gatehouse.internal/authz/internal/upstream"
 )
 
 // Mutator changes the session's headers, which replace the request's on its way to the upstream.
@@ -21,8 +23,13 @@ type Mutator interface {
 // Deps are what mutators share.
 type Deps struct {
 	// Signer returns the signer whose keys are at location.
-	Signer func(location string) (*keys.Signer, error)
-	Now    func() time.Time
+	Signer   func(location string) (*keys.Signer, error)
+	Upstream *upstream.Client
+	// Identity are the headers that only this service may set, canonical and sorted.
+	Identity []string
+	Now      func() time.Time
+	// Tokens are those that id_token minted and may use again. They outlive the rules.
+	Tokens *cache.Cache[string]
 	// Warn is told at load time of settings that work but are dangerous.
 	Warn func(format string, args ...any)
 }
@@ -34,15 +41,20 @@ func New(name string, config map[string]any, deps Deps) (Mutator, error) {
 		return noop{}, nil
 	case "header":
 		return newHeader(config)
+	case "cookie":
+		return newCookie(config)
+	case "hydrator":
+		return newHydrator(config, deps)
 	case "id_token":
 		return newIDToken(config, deps)
 	default:
-		return nil, fmt.Errorf("mutator %q is not supported", name)
+		return nil, fmt.Errorf("mutator %q is %w", name, pipeline.ErrUnsupported)
 	}
 }
 
 // Headers names every header that the mutator of that name may ever set with its merged configuration,
 // valid or not. A client's own value of any of them is removed from requests whose rule does not set it.
+// A hydrator's headers are known only when it answers, and Cookie holds cookies that are nobody's identity.
 func Headers(name string, config map[string]any) []string {
 	switch name {
 	case "header":
