@@ -1,9 +1,8 @@
 import { connection } from "next/server";
-import { FailureNotice } from "@/features/failure/failure-notice";
+import { FailurePage } from "@/features/failure/failure-page";
 import { whoIsHere } from "@/features/person/me";
 import { PersonCard } from "@/features/person/person-card";
 import { SignOutLink } from "@/features/person/sign-out-link";
-import { Centered } from "@/features/site/centered";
 import { HeaderLink, SiteHeader } from "@/features/site/header";
 import { Welcome } from "@/features/site/welcome";
 import { messages } from "@/lib/messages";
@@ -13,11 +12,7 @@ export default async function HomePage() {
   const visitor = await whoIsHere("/");
   switch (visitor.kind) {
     case "failure":
-      return (
-        <Centered>
-          <FailureNotice failure={visitor.failure} />
-        </Centered>
-      );
+      return <FailurePage failure={visitor.failure} />;
     case "person":
       return (
         <>

@@ -22,6 +22,7 @@ describe("configuration", () => {
     "https://id.example.com/app",
     "https://id.example.com/?x",
     "https://user@id.example.com",
+    "https://:secret@id.example.com",
     "",
   ])("refuses %j", (value) => {
     expect(() =>

@@ -12,10 +12,7 @@ const origin = z
     (url) => url.protocol === "http:" || url.protocol === "https:",
     "must start with http:// or https://",
   )
-  .refine(
-    (url) => url.pathname === "/" && url.search === "" && url.hash === "" && url.username === "",
-    "must be an origin: no path, query or user",
-  )
+  .refine(({ href, origin }) => href === `${origin}/`, "must be an origin: no path, query, user or password")
   .transform((url) => url.origin);
 
 const environment = z.object({

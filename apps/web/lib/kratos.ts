@@ -1,7 +1,7 @@
 import "server-only";
 import { Configuration, FrontendApi, isResponseError, type Session } from "@ory/client-fetch";
 import { config } from "@/lib/config";
-import { doorFetch } from "@/lib/door";
+import { answerId, doorFetch } from "@/lib/door";
 import { safeReturnTo } from "@/lib/return-to";
 
 export function kratos(): FrontendApi {
@@ -14,34 +14,39 @@ export function kratos(): FrontendApi {
   );
 }
 
-/** Status and body of a refusal; status 0 when there was no answer. */
-export async function refusal(error: unknown): Promise<{ status: number; body: unknown }> {
+export type Refusal = { status: number; body: unknown; requestId?: string };
+
+/** What a call was refused with; status 0 when there was no answer. */
+export async function refusal(error: unknown): Promise<Refusal> {
   if (!isResponseError(error)) {
     return { status: 0, body: undefined };
   }
   const body: unknown = await error.response.json().catch(() => undefined);
-  return { status: error.response.status, body };
+  return { status: error.response.status, body, requestId: answerId(error.response) };
 }
+
+/** Kratos' name for the cookie of a session, as it is configured. */
+export const sessionCookie = "ory_kratos_session";
 
 export type SessionState =
   | { kind: "active"; session: Session }
   | { kind: "none" }
   | { kind: "needs-second-factor" }
-  | { kind: "unavailable"; status: number };
+  | { kind: "unavailable"; status: number; requestId?: string };
 
 /** What Kratos itself thinks of this browser: asked before sending anyone round, so that a stale "no" cannot loop. */
 export async function sessionState(): Promise<SessionState> {
   try {
     return { kind: "active", session: await kratos().toSession() };
   } catch (error) {
-    const { status } = await refusal(error);
+    const { status, requestId } = await refusal(error);
     switch (status) {
       case 401:
         return { kind: "none" };
       case 403:
         return { kind: "needs-second-factor" };
       default:
-        return { kind: "unavailable", status };
+        return { kind: "unavailable", status, requestId };
     }
   }
 }

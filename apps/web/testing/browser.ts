@@ -12,7 +12,10 @@ export class Redirected extends Error {
 
 vi.mock("next/headers", () => ({
   headers: async () => browser.headers,
-  cookies: async () => ({ size: browser.headers.get("cookie")?.split(";").length ?? 0 }),
+  cookies: async () => {
+    const pairs = browser.headers.get("cookie")?.split(/; */) ?? [];
+    return new Map(pairs.map((pair) => [pair.split("=")[0], pair]));
+  },
 }));
 
 vi.mock("next/navigation", () => ({

@@ -1,5 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { afterEach, beforeEach } from "vitest";
+import { browser, browserDoor } from "@/testing/browser";
 
 export type Answer = { status: number; body?: unknown; headers?: Record<string, string> };
 
@@ -33,4 +35,21 @@ export class FakeDoor {
     this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));
   }
+}
+
+/** Opens a door before each test of a file, and puts a browser with this cookie in front of it. */
+export function doorForEach(cookie: string): () => FakeDoor {
+  let door: FakeDoor;
+  beforeEach(async () => {
+    door = await FakeDoor.open();
+    browserDoor.url = door.url;
+    browser.headers = new Headers({ cookie });
+  });
+  afterEach(() => door.close());
+  return () => door;
+}
+
+/** A refusal as the API writes it. */
+export function problem(status: number, code: string): Answer {
+  return { status, body: { title: code, status, code } };
 }

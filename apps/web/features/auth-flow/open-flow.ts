@@ -6,7 +6,7 @@ import { describeFailure, type Failure } from "@/features/failure/failure";
 import { config } from "@/lib/config";
 import { classifyFlowFailure } from "@/lib/flow-failure";
 import { type FlowKind, first, initUrl, pageUrl, type Query, restartUrl, resumeUrl } from "@/lib/flow-urls";
-import { kratos, refusal } from "@/lib/kratos";
+import { kratos, type Refusal, refusal } from "@/lib/kratos";
 import { messages } from "@/lib/messages";
 
 const fetchers = {
@@ -17,7 +17,7 @@ const fetchers = {
   settings: (api: FrontendApi, id: string) => api.getSettingsFlow({ id }),
 };
 
-type FlowOf<K extends FlowKind> = Awaited<ReturnType<(typeof fetchers)[K]>>;
+export type FlowOf<K extends FlowKind> = Awaited<ReturnType<(typeof fetchers)[K]>>;
 
 /**
  * The flow that this page is for. Without one the browser is sent to Kratos to begin; with one that is gone it begins
@@ -37,8 +37,7 @@ export async function openFlow<K extends FlowKind>(
   try {
     return { flow: (await fetchers[kind](kratos(), id)) as FlowOf<K> };
   } catch (error) {
-    const { status, body } = await refusal(error);
-    return { failure: await next(kind, query, id, status, body) };
+    return { failure: await next(kind, query, id, await refusal(error)) };
   }
 }
 
@@ -46,8 +45,7 @@ async function next(
   kind: FlowKind,
   query: Query,
   id: string,
-  status: number,
-  body: unknown,
+  { status, body, requestId }: Refusal,
 ): Promise<Failure> {
   const { publicUrl } = config();
   const failure = classifyFlowFailure(status, body);
@@ -69,7 +67,7 @@ async function next(
       return { ...messages.failure.expired, action: { startAgain: pageUrl(publicUrl, kind, again) } };
     }
     case "unavailable":
-      return describeFailure("unavailable", failure.status);
+      return describeFailure("unavailable", failure.status, requestId);
   }
 }
 

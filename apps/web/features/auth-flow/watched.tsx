@@ -2,9 +2,8 @@
 
 import type { OryClientConfiguration } from "@ory/elements-react";
 import { type ReactNode, useMemo, useState } from "react";
+import { type Trouble, TroubleText } from "@/features/failure/trouble";
 import { messages } from "@/lib/messages";
-
-type Trouble = { text: string; requestId?: string };
 
 /** What to say of an answer to a form, or undefined when Ory's components can make something of it. */
 export function troubleWith(response: Response): Trouble | undefined {
@@ -51,12 +50,7 @@ export function Watched({
           data-testid="form-trouble"
           className="fixed inset-x-4 bottom-4 z-10 mx-auto max-w-lg rounded-lg border border-danger bg-surface px-5 py-4 text-danger shadow-lg"
         >
-          <p>{trouble.text}</p>
-          {trouble.requestId && (
-            <p className="mt-1 text-sm">
-              {messages.failure.requestId} <code className="break-all">{trouble.requestId}</code>
-            </p>
-          )}
+          <TroubleText trouble={trouble} />
         </div>
       )}
     </>

@@ -3,11 +3,10 @@
 import { useState } from "react";
 import { type ConsentRequest, consentAnswerSchema, redirectWithin } from "@/features/consent/consent";
 import { describeScope } from "@/features/consent/scopes";
+import { type Trouble, TroubleText } from "@/features/failure/trouble";
 import { Button } from "@/features/site/button";
 import { messages } from "@/lib/messages";
 import { readProblem } from "@/lib/problem";
-
-type Trouble = { text: string; requestId?: string };
 
 /**
  * The answer to an application. It is sent by the browser and not by this server: the API accepts an answer only from
@@ -53,14 +52,12 @@ export function ConsentForm({ challenge, request }: { challenge: string; request
       <p className="text-muted text-sm">{words.trust}</p>
       {trouble && (
         <div role="alert" className="rounded-lg border border-danger px-4 py-3 text-danger">
-          <p>{trouble.text}</p>
-          {trouble.requestId && (
-            <p className="mt-1 text-sm">
-              {messages.failure.requestId} <code className="break-all">{trouble.requestId}</code>
-            </p>
-          )}
+          <TroubleText trouble={trouble} />
         </div>
       )}
+      <noscript>
+        <p className="rounded-lg border border-line px-4 py-3">{words.needsScript}</p>
+      </noscript>
       <div className="grid gap-3 sm:grid-cols-2">
         <Button variant="secondary" disabled={busy} onClick={() => answer(false)} data-testid="consent-deny">
           {words.deny}

@@ -6,12 +6,21 @@ import { messages } from "@/lib/messages";
 
 /** A failure that the person can do something about, with what an operator needs to find it in the logs. */
 export async function FailureNotice({ failure }: { failure: Failure }) {
-  const { action, status } = failure;
+  const { action, quote, status } = failure;
   return (
     <Card title={failure.title} text={failure.text}>
+      {quote && (
+        <blockquote
+          data-testid="failure-quote"
+          className="wrap-anywhere border-line border-l-4 pl-4 font-mono text-sm/6"
+        >
+          {quote}
+        </blockquote>
+      )}
       <div className="flex flex-wrap gap-3">
         {/* An empty address is this page with its query: loading it again is the retry. */}
         {action === "retry" && <ButtonLink href="">{messages.failure.tryAgain}</ButtonLink>}
+        {action === "sign-out" && <ButtonLink href="/auth/logout">{messages.site.signOut}</ButtonLink>}
         {typeof action === "object" && (
           <ButtonLink href={action.startAgain}>{messages.failure.startAgain}</ButtonLink>
         )}
@@ -28,7 +37,7 @@ export async function FailureNotice({ failure }: { failure: Failure }) {
             <dt>{messages.failure.requestId}</dt>
             <dd>
               <code data-testid="failure-request-id" className="break-all">
-                {await requestId()}
+                {failure.requestId ?? (await requestId())}
               </code>
             </dd>
           </dl>

@@ -7,7 +7,7 @@ export function PersonCard({ person }: { person: Person }) {
   return (
     <section className="grid gap-6 rounded-xl border border-line bg-surface p-6 sm:p-8">
       <div>
-        <h1 className="break-words font-semibold text-2xl tracking-tight">
+        <h1 className="wrap-anywhere font-semibold text-2xl tracking-tight">
           {person.name ? words.greeting(person.name) : words.greetingNameless}
         </h1>
         <p className="mt-1 text-muted">{words.verifiedByDoor}</p>

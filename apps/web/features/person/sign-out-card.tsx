@@ -35,9 +35,9 @@ export async function SignOutCard({ askedByApplication }: { askedByApplication: 
       </Card>
     );
   }
-  return (
-    <FailureNotice
-      failure={describeFailure("unavailable", state.kind === "unavailable" ? state.status : 0)}
-    />
-  );
+  const failure =
+    state.kind === "unavailable"
+      ? describeFailure("unavailable", state.status, state.requestId)
+      : describeFailure("unavailable", 0);
+  return <FailureNotice failure={failure} />;
 }

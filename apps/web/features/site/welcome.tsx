@@ -22,7 +22,7 @@ export function Welcome() {
           </div>
         </section>
         <ul className="grid gap-4 sm:grid-cols-3">
-          {[words.people, words.machines, words.permissions].map(({ title, text }) => (
+          {[words.people, words.machines, words.services].map(({ title, text }) => (
             <li key={title} className="rounded-xl border border-line bg-surface p-6">
               <h2 className="font-semibold">{title}</h2>
               <p className="mt-2 text-muted">{text}</p>

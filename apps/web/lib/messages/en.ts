@@ -2,7 +2,7 @@
 export const en = {
   site: {
     name: "Gatehouse",
-    description: "One door for people, machines and permissions.",
+    description: "One door for people, machines and services.",
     home: "Home",
     brandHome: "Gatehouse home",
     account: "Account",
@@ -31,9 +31,9 @@ export const en = {
       title: "Machines",
       text: "OAuth2 clients get tokens of their own, each limited to what it was given.",
     },
-    permissions: {
-      title: "Permissions",
-      text: "Who may do what is asked at the door, not guessed in the service.",
+    services: {
+      title: "Services",
+      text: "A service behind the door is told who is calling by a signed token, not by a header that anyone can write.",
     },
     greeting: (name: string) => `Hello, ${name}`,
     greetingNameless: "Hello",
@@ -54,7 +54,11 @@ export const en = {
     later: "Continue without verifying",
     toApplication: "Go on to the application that you came from",
   },
-  settings: { title: "Account settings", text: "Your profile, your password and your second factors." },
+  settings: {
+    title: "Account settings",
+    text: "Your profile, your password and your second factors.",
+    totpSecret: "Authenticator secret",
+  },
   consent: {
     title: (client: string) => `${client} wants access to your account`,
     asks: "If you allow it, this application may:",
@@ -63,6 +67,7 @@ export const en = {
     deny: "Deny",
     trust: "Allow this only if you trust the application and came here from it.",
     working: "One moment…",
+    needsScript: "Answering needs JavaScript. Allow it for this site, then load this page again.",
     unexpected: "The answer led somewhere unexpected, so it was not followed.",
     noChallenge: {
       title: "No request to answer",
@@ -81,7 +86,7 @@ export const en = {
     openid: "Know who you are",
     profile: "See your name and profile",
     email: "See your email address",
-    offline_access: "Keep access while you are away, until you take it back",
+    offline_access: "Keep access while you are away",
   },
   logout: {
     title: "Sign out?",
@@ -93,7 +98,6 @@ export const en = {
   failure: {
     tryAgain: "Try again",
     goHome: "Go to the start page",
-    signInAgain: "Sign in",
     startAgain: "Start again",
     status: "Status",
     requestId: "Request",
@@ -101,7 +105,7 @@ export const en = {
     report: "If this keeps happening, tell the operator of this site the request number.",
     unavailable: {
       title: "We cannot reach the sign-in service",
-      text: "It should be back shortly. Nothing you did is lost; try again in a moment.",
+      text: "It should be back shortly. Try again in a moment.",
     },
     apiUnavailable: {
       title: "We cannot tell who you are right now",
@@ -136,6 +140,18 @@ export const en = {
     restartLoop: {
       title: "We could not start this form",
       text: "Your browser was sent round several times without success. Check that cookies are allowed for this site, then start again.",
+    },
+    application: {
+      title: "The application's request was refused",
+      text: "Go back to the application and try once more. If it happens again, this is what its makers should see:",
+    },
+    refused: {
+      title: "This could not be done",
+      text: "The sign-in service gave this reason:",
+    },
+    notFinished: {
+      title: "Something went wrong",
+      text: "The sign-in service could not finish what you asked for. Try again in a moment.",
     },
     nothing: {
       title: "Nothing went wrong here",

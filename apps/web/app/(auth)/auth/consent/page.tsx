@@ -1,7 +1,7 @@
 import type { Metadata } from "next";
 import { ConsentForm } from "@/features/consent/consent-form";
 import { loadConsent } from "@/features/consent/load-consent";
-import { FailureNotice } from "@/features/failure/failure-notice";
+import { FailurePage } from "@/features/failure/failure-page";
 import { Card } from "@/features/site/card";
 import { Centered } from "@/features/site/centered";
 import { first } from "@/lib/flow-urls";
@@ -12,19 +12,11 @@ export const metadata: Metadata = { title: messages.titles.consent };
 export default async function ConsentPage({ searchParams }: PageProps<"/auth/consent">) {
   const challenge = first(await searchParams, "consent_challenge");
   if (!challenge) {
-    return (
-      <Centered>
-        <FailureNotice failure={{ ...messages.consent.noChallenge, action: "home" }} />
-      </Centered>
-    );
+    return <FailurePage failure={{ ...messages.consent.noChallenge, action: "home" }} />;
   }
   const outcome = await loadConsent(challenge);
   if ("failure" in outcome) {
-    return (
-      <Centered>
-        <FailureNotice failure={outcome.failure} />
-      </Centered>
-    );
+    return <FailurePage failure={outcome.failure} />;
   }
   const { client } = outcome.request;
   return (

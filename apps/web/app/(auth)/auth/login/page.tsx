@@ -1,23 +1,10 @@
 import type { Metadata } from "next";
 import { LoginCard } from "@/features/auth-flow/cards";
-import { elementsConfig } from "@/features/auth-flow/elements-config";
-import { openFlow } from "@/features/auth-flow/open-flow";
-import { FailureNotice } from "@/features/failure/failure-notice";
-import { Centered } from "@/features/site/centered";
-import { config } from "@/lib/config";
+import { FlowPage } from "@/features/auth-flow/flow-page";
 import { messages } from "@/lib/messages";
 
 export const metadata: Metadata = { title: messages.titles.login };
 
-export default async function LoginPage({ searchParams }: PageProps<"/auth/login">) {
-  const opened = await openFlow("login", await searchParams);
-  return (
-    <Centered>
-      {"failure" in opened ? (
-        <FailureNotice failure={opened.failure} />
-      ) : (
-        <LoginCard flow={opened.flow} config={elementsConfig(config().publicUrl)} />
-      )}
-    </Centered>
-  );
+export default function LoginPage({ searchParams }: PageProps<"/auth/login">) {
+  return <FlowPage kind="login" query={searchParams} card={LoginCard} />;
 }

@@ -2,9 +2,8 @@ import type { Metadata } from "next";
 import { SettingsCards } from "@/features/auth-flow/cards";
 import { elementsConfig } from "@/features/auth-flow/elements-config";
 import { openFlow } from "@/features/auth-flow/open-flow";
-import { FailureNotice } from "@/features/failure/failure-notice";
+import { FailurePage } from "@/features/failure/failure-page";
 import { SignOutLink } from "@/features/person/sign-out-link";
-import { Centered } from "@/features/site/centered";
 import { HeaderLink, SiteHeader } from "@/features/site/header";
 import { config } from "@/lib/config";
 import { messages } from "@/lib/messages";
@@ -14,11 +13,7 @@ export const metadata: Metadata = { title: messages.titles.settings };
 export default async function SettingsPage({ searchParams }: PageProps<"/auth/settings">) {
   const opened = await openFlow("settings", await searchParams);
   if ("failure" in opened) {
-    return (
-      <Centered>
-        <FailureNotice failure={opened.failure} />
-      </Centered>
-    );
+    return <FailurePage failure={opened.failure} />;
   }
   return (
     <>
