@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -43,6 +44,9 @@ type Verifier interface {
 	Verify() error
 }
 
+// quoted is how the YAML parser shows a value that it cannot take.
+var quoted = regexp.MustCompile("`[^`]*`")
+
 // Load fills a copy of defaults from the YAML file at path and from environment variables named
 // PREFIX_SECTION_KEY (PREFIX_DATABASE_URL for database.url), which win over the file. The fields
 // are named by their `mapstructure` tags. A variable that begins with the prefix but names no
@@ -53,7 +57,7 @@ func Load[T Verifier](path, prefix string, defaults T) (T, error) {
 	v.SetConfigFile(path)
 	v.SetConfigType("yaml")
 	if err := v.ReadInConfig(); err != nil {
-		return none, fmt.Errorf("read %s: %w", path, err)
+		return none, fmt.Errorf("read %s: %s", path, quoted.ReplaceAllString(err.Error(), "(a value)"))
 	}
 
 	known := keys(reflect.TypeOf(defaults), "")

@@ -74,3 +74,11 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 		require.NotContains(t, text, "hunter2")
 	}
 }
+
+func TestAValueOfTheWrongKindIsNotShown(t *testing.T) {
+	for _, text := range []string{"database: {url: [hunter2]}", "database: {url: {a: hunter2}}", "database: hunter2", "database: {timeout: hunter2}", "hunter2", "database: {url: hunter2: x"} {
+		_, err := config.Load(file(t, text), "GH", settings{Name: "a"})
+		require.Error(t, err, text)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}

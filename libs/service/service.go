@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -92,18 +93,11 @@ type Health struct {
 	// Checks by the name of the dependency; all must pass for readiness.
 	Checks map[string]Check
 
-	draining sync.Once
-	gone     chan struct{}
-	init     sync.Once
-}
-
-func (h *Health) closed() chan struct{} {
-	h.init.Do(func() { h.gone = make(chan struct{}) })
-	return h.gone
+	draining atomic.Bool
 }
 
 // Drain makes readiness fail from now on.
-func (h *Health) Drain() { h.draining.Do(func() { close(h.closed()) }) }
+func (h *Health) Drain() { h.draining.Store(true) }
 
 // Register adds GET /healthz, /readyz and /metrics to mux.
 func (h *Health) Register(mux *http.ServeMux) {
@@ -113,11 +107,9 @@ func (h *Health) Register(mux *http.ServeMux) {
 }
 
 func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
-	select {
-	case <-h.closed():
+	if h.draining.Load() {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
-	default:
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()

@@ -14,10 +14,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +50,8 @@ type stack interface {
 	start(t *testing.T, service string)
 	// restart everything, as `make down up` does.
 	restart(t *testing.T)
+	// logs of every part.
+	logs(t *testing.T) string
 }
 
 // values of `stack demo`.
@@ -196,6 +200,21 @@ func (s nativeStack) restart(t *testing.T) {
 	must(t, "stack/run", "up")
 }
 
+// logs also holds those of the run before a restart.
+func (s nativeStack) logs(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	require.NoError(t, filepath.WalkDir(filepath.Dir(s.instance.LogFile("")), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		_, _ = all.Write(text)
+		return err
+	}))
+	return all.String()
+}
+
 // --- compose ---
 
 type compose struct{}
@@ -239,6 +258,11 @@ func (compose) signingKey(t *testing.T) []byte {
 func (compose) stop(t *testing.T, service string) { must(t, "docker", "compose", "stop", service) }
 func (compose) start(t *testing.T, service string) {
 	must(t, "docker", "compose", "up", "--wait", "--no-deps", "--no-build", service)
+}
+
+func (compose) logs(t *testing.T) string {
+	t.Helper()
+	return must(t, "docker", "compose", "logs", "--no-color", "--no-log-prefix")
 }
 
 func (compose) restart(t *testing.T) {

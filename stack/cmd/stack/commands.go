@@ -280,7 +280,7 @@ func postgresCommand(p *place) *cobra.Command {
 			}
 			return native.Postgres{
 				Program:  program,
-				Data:     filepath.Join(instance.Dir(), "data", "postgres"),
+				Data:     instance.PostgresData(),
 				Config:   filepath.Join(instance.ConfigDir(), "postgres", "postgresql.conf"),
 				Password: all["postgres"],
 			}.Run(c.Context())

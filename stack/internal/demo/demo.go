@@ -50,26 +50,51 @@ func Read(file string) (Demo, error) {
 	return d, nil
 }
 
-// Ensure makes the person and the client unless they exist, and keeps their credentials in file.
+// Ensure makes the person and the client unless they exist, and keeps their credentials in file. A stack whose
+// public origin has become https loses those that it had.
 func Ensure(ctx context.Context, servers Servers, file string) error {
+	kratos, hydra := client(servers.KratosAdmin), client(servers.HydraAdmin)
 	d, err := Read(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		d = Demo{Email: "demo@gatehouse.example", Password: "demo-" + rand.Text()}
-	} else if err != nil {
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
 		return err
 	}
+	if !missing && d.PublicURL != servers.PublicURL { // a client's audience names the public origin
+		if err := removeClient(ctx, hydra, d); err != nil {
+			return fmt.Errorf("demo client: %w", err)
+		}
+		d.ClientID = ""
+	}
 	if strings.HasPrefix(servers.PublicURL, "https://") {
-		return nil
+		if missing {
+			return nil
+		}
+		if err := removePerson(ctx, kratos, d); err != nil {
+			return fmt.Errorf("demo person: %w", err)
+		}
+		return os.Remove(file)
 	}
-	if d.PublicURL != servers.PublicURL {
-		d.ClientID, d.PublicURL = "", servers.PublicURL // a client's audience names the public origin
+	if missing {
+		d = Demo{Email: "demo@gatehouse.example", Password: "demo-" + rand.Text()}
 	}
-	if err := ensurePerson(ctx, client(servers.KratosAdmin), &d); err != nil {
+	d.PublicURL = servers.PublicURL
+	// Before the person is made: nobody could log in with a password that was lost on the way.
+	if err := write(file, d); err != nil {
+		return err
+	}
+	if err := ensurePerson(ctx, kratos, &d); err != nil {
 		return fmt.Errorf("demo person: %w", err)
 	}
-	if err := ensureClient(ctx, client(servers.HydraAdmin), servers, &d); err != nil {
+	if err := ensureClient(ctx, hydra, servers, &d); err != nil {
 		return fmt.Errorf("demo client: %w", err)
 	}
+	if err := write(file, d); err != nil {
+		return err
+	}
+	return warm(ctx, servers.HydraPublic)
+}
+
+func write(file string, d Demo) error {
 	text, err := json.Marshal(d)
 	if err != nil {
 		return err
@@ -77,16 +102,15 @@ func Ensure(ctx context.Context, servers Servers, file string) error {
 	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
 		return err
 	}
-	if err := os.Rename(file+".new", file); err != nil {
-		return err
-	}
-	return warm(ctx, servers.HydraPublic)
+	return os.Rename(file+".new", file)
 }
+
+var patient = &http.Client{Timeout: 15 * time.Second}
 
 func client(base string) *ory.APIClient {
 	configuration := ory.NewConfiguration()
 	configuration.Servers = ory.ServerConfigurations{{URL: base}}
-	configuration.HTTPClient = &http.Client{Timeout: 15 * time.Second}
+	configuration.HTTPClient = patient
 	return ory.NewAPIClient(configuration)
 }
 
@@ -105,6 +129,31 @@ func ensurePerson(ctx context.Context, kratos *ory.APIClient, d *Demo) error {
 		Config: &ory.IdentityWithCredentialsPasswordConfig{Password: &d.Password},
 	}})
 	_, response, err = kratos.IdentityAPI.CreateIdentity(ctx).CreateIdentityBody(*body).Execute()
+	return failure(response, err)
+}
+
+func removePerson(ctx context.Context, kratos *ory.APIClient, d Demo) error {
+	found, response, err := kratos.IdentityAPI.ListIdentities(ctx).CredentialsIdentifier(d.Email).Execute()
+	if err := failure(response, err); err != nil {
+		return err
+	}
+	for _, one := range found {
+		response, err := kratos.IdentityAPI.DeleteIdentity(ctx, one.Id).Execute()
+		if err := failure(response, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func removeClient(ctx context.Context, hydra *ory.APIClient, d Demo) error {
+	if d.ClientID == "" {
+		return nil
+	}
+	response, err := hydra.OAuth2API.DeleteOAuth2Client(ctx, d.ClientID).Execute()
+	if response != nil && response.StatusCode == http.StatusNotFound {
+		err = nil
+	}
 	return failure(response, err)
 }
 
@@ -139,7 +188,7 @@ func warm(ctx context.Context, hydraPublic string) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := patient.Do(request)
 	if err != nil {
 		return err
 	}

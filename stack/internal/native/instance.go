@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"gatehouse.internal/stack/internal/topology"
 )
@@ -33,7 +34,13 @@ func New(root, name string) (Instance, error) {
 	if !regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`).MatchString(name) {
 		return Instance{}, fmt.Errorf("INSTANCE %q: use lower-case letters, digits and dashes, at most 31", name)
 	}
+	if name == "bin" {
+		return Instance{}, errors.New("INSTANCE bin: the folder of that name holds the programs of all instances")
+	}
 	root, err := filepath.Abs(root)
+	if err == nil && strings.ContainsAny(root, " \t\n\"'\\#%<>") {
+		err = fmt.Errorf("%q: configuration files and the servers' file URLs name this folder, so it may hold no space, quote or any of \\ # %% < >: move the repository, or use `docker compose up`", root)
+	}
 	return Instance{Name: name, Root: root}, err
 }
 
@@ -55,6 +62,9 @@ func (i Instance) ConfigDir() string { return i.in("config") }
 
 // LogFile is where the named process writes.
 func (i Instance) LogFile(process string) string { return i.in("logs", process+".log") }
+
+// PostgresData is the database cluster's folder.
+func (i Instance) PostgresData() string { return i.in("data", "postgres") }
 
 func (i Instance) portsFile() string { return i.in("ports.json") }
 

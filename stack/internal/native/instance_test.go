@@ -20,10 +20,26 @@ func instance(t *testing.T, name string) Instance {
 }
 
 func TestAnInstanceNameIsNoPath(t *testing.T) {
-	for _, bad := range []string{"", "../x", "a/b", "A", "-a", "a b"} {
+	for _, bad := range []string{"", "../x", "a/b", "A", "-a", "a b", "bin"} {
 		_, err := New(".", bad)
 		require.Error(t, err, bad)
 	}
+}
+
+func TestAFolderThatNoConfigurationFileCanNameIsRefused(t *testing.T) {
+	for _, bad := range []string{"/src/it's", "/src/my projects", "/src/#1", "/src/<%"} {
+		_, err := New(bad, Default)
+		require.ErrorContains(t, err, "move the repository", bad)
+	}
+}
+
+func TestNewSecretsAreNotMadeForOldData(t *testing.T) {
+	i := instance(t, "second")
+	require.NoError(t, i.verifySecrets(), "a first start has neither")
+	require.NoError(t, os.MkdirAll(i.PostgresData(), 0o700))
+	require.ErrorContains(t, i.verifySecrets(), "is gone")
+	require.NoError(t, os.WriteFile(i.SecretsFile(), []byte("{}"), 0o600))
+	require.NoError(t, i.verifySecrets())
 }
 
 func TestANamedInstanceGetsPortsOfItsOwnAndKeepsThem(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"gatehouse.internal/stack/internal/demo"
@@ -33,14 +34,13 @@ func (i Instance) Up(ctx context.Context, out io.Writer, development bool) error
 	if err := preflight(); err != nil {
 		return err
 	}
-	programs, err := i.install(ctx, p, development)
+	release, err := lock(i.Dir()+".lock", syscall.LOCK_EX|syscall.LOCK_NB)
 	if err != nil {
-		return err
+		return fmt.Errorf("another `make up` of instance %s is at work: %w", i.Name, err)
 	}
-	if err := i.Down(ctx, out); err != nil {
-		return err
-	}
-	if err := i.placeWeb(development); err != nil {
+	defer release()
+	programs, err := i.build(ctx, p, development)
+	if err != nil {
 		return err
 	}
 	stack, err := i.render(ctx, p, programs, development)
@@ -51,6 +51,23 @@ func (i Instance) Up(ctx context.Context, out io.Writer, development bool) error
 		return err
 	}
 	return i.announce(out, stack, time.Since(started))
+}
+
+// build makes the programs and puts them in place. Instances share what is built from this tree, so they take turns.
+func (i Instance) build(ctx context.Context, p progress, development bool) (map[string]string, error) {
+	release, err := lock(filepath.Join(i.binDir(), "lock"), syscall.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	programs, err := i.install(ctx, p, development)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.Down(ctx, p.out); err != nil {
+		return nil, err
+	}
+	return programs, i.placeWeb(development)
 }
 
 // install makes everything that is needed to run, and returns where each program is.
@@ -184,6 +201,9 @@ func (i Instance) render(ctx context.Context, p progress, programs map[string]st
 		if err != nil {
 			return err
 		}
+		if err := i.verifySecrets(); err != nil {
+			return err
+		}
 		all, err := secrets.Ensure(i.SecretsFile())
 		if err != nil {
 			return err
@@ -200,6 +220,18 @@ func (i Instance) render(ctx context.Context, p progress, programs map[string]st
 	return stack, p.step("check Envoy's configuration", func() error {
 		return run(ctx, i.LogFile("envoy-validate"), i.Dir(), nil, programs["envoy"], "--mode", "validate", "-c", filepath.Join(i.ConfigDir(), "envoy", "envoy.yaml"))
 	})
+}
+
+// verifySecrets refuses to make new secrets for old data: no server could read it with them.
+func (i Instance) verifySecrets() error {
+	_, err := os.Stat(i.SecretsFile())
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := os.Stat(i.PostgresData()); err == nil {
+		return fmt.Errorf("%s is gone, and the data beside it cannot be used without: restore the file, or delete the data with `make reset`", i.SecretsFile())
+	}
+	return nil
 }
 
 // renderProcesses writes the supervisor's file. It needs to know the programs and folders of this machine,
@@ -228,15 +260,19 @@ func (i Instance) start(ctx context.Context, p progress, program string) error {
 	if err := i.setLogsAside(); err != nil {
 		return err
 	}
-	if err := s.launch(program, i.in("process-compose.yml"), i.LogFile("process-compose")); err != nil {
+	ended, err := s.launch(program, i.in("process-compose.yml"), i.LogFile("process-compose"))
+	if err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	waiting, giveUp := context.WithCancelCause(waiting)
+	defer giveUp(nil)
+	go func() { giveUp(errors.Join(errors.New("process-compose ended"), ended())) }()
 	reported := map[string]bool{}
 	var missing []string
 	failed := "process-compose"
-	err := s.await(waiting, func(all []process) (bool, error) {
+	err = s.await(waiting, func(all []process) (bool, error) {
 		missing = missing[:0]
 		if one, found := culprit(all); found {
 			failed = one.Name
@@ -318,7 +354,7 @@ func (i Instance) announce(out io.Writer, stack render.Stack, took time.Duration
 // Down stops the instance. It is no error if it does not run.
 func (i Instance) Down(ctx context.Context, out io.Writer) error {
 	s := newSupervisor(i.socket())
-	if !s.running(ctx) {
+	if !s.running(ctx) && len(s.marked()) == 0 {
 		return nil
 	}
 	stopping, cancel := context.WithTimeout(ctx, time.Minute)
@@ -357,6 +393,9 @@ func (i Instance) Logs(ctx context.Context, out io.Writer, names []string) error
 		files, err := filepath.Glob(i.LogFile("*"))
 		if err != nil {
 			return err
+		}
+		if len(files) == 0 { // tail would read the keyboard
+			return fmt.Errorf("instance %s has no logs", i.Name)
 		}
 		arguments = append(arguments, files...)
 	}

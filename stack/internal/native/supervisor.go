@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -125,30 +127,77 @@ func (s supervisor) find(ctx context.Context, name string) (process, error) {
 	return process{}, fmt.Errorf("no process is called %q", name)
 }
 
-// launch starts process-compose in the background, apart from this program's terminal.
-func (s supervisor) launch(program, file, log string) error {
+// launch starts process-compose in the background, apart from this program's terminal. What it returns waits for
+// its end.
+func (s supervisor) launch(program, file, log string) (wait func() error, err error) {
 	if err := os.Remove(s.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+		return nil, err
 	}
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = out.Close() }()
 	command := exec.Command(program, "up", "--config", file, "--tui=false", "--use-uds", "--unix-socket", s.socket, //nolint:noctx // outlives us
 		"--keep-project", "--ordered-shutdown", "--disable-dotenv", "--log-file", log+".internal")
 	command.Stdout, command.Stderr = out, out
+	command.Env = append(os.Environ(), s.mark())
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := command.Start(); err != nil {
-		return err
+	return command.Wait, command.Start()
+}
+
+// mark is in the environment of the supervisor and of all that it starts.
+func (s supervisor) mark() string { return "NATIVE_STACK=" + s.socket }
+
+// marked returns the processes of the instance that live, whether or not its supervisor answers.
+func (s supervisor) marked() []int {
+	var found []int
+	environments, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is well formed
+	for _, path := range environments {
+		text, err := os.ReadFile(path)
+		if err != nil || !slices.Contains(strings.Split(string(text), "\x00"), s.mark()) {
+			continue // ended, or somebody else's
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil && pid != os.Getpid() {
+			found = append(found, pid)
+		}
 	}
-	return command.Process.Release()
+	return found
+}
+
+// graceful is how long a process that nobody supervises may take to end; Postgres writes its cache out first.
+const graceful = 20 * time.Second
+
+// sweep ends what a supervisor left behind that was killed, or that did not listen yet.
+func (s supervisor) sweep(ctx context.Context) error {
+	asked := map[int]bool{}
+	deadline := time.Now().Add(graceful)
+	for {
+		left := s.marked()
+		if len(left) == 0 {
+			return nil
+		}
+		for _, pid := range left {
+			switch {
+			case time.Now().After(deadline):
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			case !asked[pid]:
+				_ = syscall.Kill(pid, syscall.SIGTERM)
+				asked[pid] = true
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: still running: %v", ctx.Err(), left)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // stop ends every process in reverse order, and the supervisor.
 func (s supervisor) stop(ctx context.Context) error {
 	if !s.running(ctx) {
-		return nil
+		return s.sweep(ctx)
 	}
 	// The answer may be lost when the supervisor goes first.
 	_, asked := s.ask(ctx, http.MethodPost, "/project/stop")
@@ -159,7 +208,7 @@ func (s supervisor) stop(ctx context.Context) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return nil
+	return s.sweep(ctx)
 }
 
 // await polls until done says so.
@@ -174,7 +223,7 @@ func (s supervisor) await(ctx context.Context, done func([]process) (bool, error
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
+			return context.Cause(ctx)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

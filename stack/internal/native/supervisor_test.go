@@ -1,7 +1,12 @@
 package native
 
 import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -34,4 +39,21 @@ func TestTheCulpritIsNotOneThatWasSkipped(t *testing.T) {
 	one, found := culprit([]process{{Name: "api", Status: "Skipped"}, {Name: "opl-check", Status: "Completed", ExitCode: 1}, {Name: "envoy", Status: "Skipped"}})
 	require.True(t, found)
 	require.Equal(t, "opl-check", one.Name)
+}
+
+func TestWhatAKilledSupervisorLeftBehindIsStopped(t *testing.T) {
+	s, other := newSupervisor(filepath.Join(t.TempDir(), "a.sock")), newSupervisor(filepath.Join(t.TempDir(), "b.sock"))
+	orphan := func(of supervisor) *exec.Cmd {
+		command := exec.CommandContext(t.Context(), "sleep", "600")
+		command.Env = append(os.Environ(), of.mark())
+		require.NoError(t, command.Start())
+		return command
+	}
+	left, foreign := orphan(s), orphan(other)
+	require.Equal(t, []int{left.Process.Pid}, s.marked())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, s.stop(ctx))
+	require.Error(t, left.Wait())
+	require.Equal(t, []int{foreign.Process.Pid}, other.marked())
 }

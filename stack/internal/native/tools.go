@@ -84,6 +84,10 @@ func newTools(root string, p progress) (tools, error) {
 		}
 		cache = filepath.Join(base, "gatehouse")
 	}
+	cache, err := filepath.Abs(cache) // programs are run in other folders
+	if err != nil {
+		return tools{}, err
+	}
 	return tools{pins: filepath.Join(root, "stack", "pins"), cache: cache, progress: p}, os.MkdirAll(cache, 0o755) //nolint:gosec // programs, no data
 }
 
@@ -98,7 +102,7 @@ func (t tools) ensure(ctx context.Context, one tool) (string, error) {
 	if _, err := os.Stat(program); err == nil {
 		return program, nil
 	}
-	unlock, err := t.lock(one.name)
+	unlock, err := lock(filepath.Join(t.cache, one.name+".lock"), syscall.LOCK_EX)
 	if err != nil {
 		return "", err
 	}
@@ -132,13 +136,14 @@ func (t tools) ensure(ctx context.Context, one tool) (string, error) {
 	})
 }
 
-// lock keeps two starts from making the same thing.
-func (t tools) lock(name string) (func(), error) {
-	file, err := os.OpenFile(filepath.Join(t.cache, name+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+// lock keeps two starts from making the same thing. how is as flock(2) takes it.
+func lock(path string, how int) (release func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+	if err := syscall.Flock(int(file.Fd()), how); err != nil {
+		_ = file.Close()
 		return nil, err
 	}
 	return func() { _ = file.Close() }, nil

@@ -4,8 +4,6 @@ package settings
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -95,25 +93,27 @@ func (s Settings) verify() []error {
 	return problems
 }
 
-// verifyOrigin accepts scheme://host[:port]. Plain http would send sessions over the network in the clear, so
-// it is for this machine only.
+var origins = regexp.MustCompile(`^(https?)://([a-z0-9]+(?:[.-]+[a-z0-9]+)*)(?::([1-9][0-9]{0,4}))?$`)
+
+// verifyOrigin accepts scheme://host[:port] as browsers write it: they send it as Origin in lower case and without
+// the scheme's own port, issuers are compared byte by byte, and configuration files quote it. Plain http would
+// send sessions over the network in the clear, so it is for this machine only, where the door listens on IPv4.
 func verifyOrigin(origin string) error {
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("%q is not an origin like https://auth.example.com", origin)
+	parts := origins.FindStringSubmatch(origin)
+	if parts == nil {
+		return fmt.Errorf("%q is not an origin like https://auth.example.com, in lower case and without a path", origin)
 	}
-	switch u.Scheme {
-	case "https":
-		return nil
-	case "http":
-		host := u.Hostname()
-		if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
-			return nil
-		}
-		return fmt.Errorf("plain http is only for localhost, not for %s", host)
-	default:
-		return fmt.Errorf("%q is neither http nor https", u.Scheme)
+	scheme, host, port := parts[1], parts[2], parts[3]
+	if number, _ := strconv.Atoi(port); number > 65535 {
+		return fmt.Errorf("there is no port %s", port)
 	}
+	if port == map[string]string{"http": "80", "https": "443"}[scheme] {
+		return fmt.Errorf("port %s is that of %s anyway: browsers leave it out, so leave it out", port, scheme)
+	}
+	if scheme == "http" && host != "localhost" && host != "127.0.0.1" {
+		return fmt.Errorf("plain http is only for localhost and 127.0.0.1, not for %s", host)
+	}
+	return nil
 }
 
 func duration(into *time.Duration) func(string) error {

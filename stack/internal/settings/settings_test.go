@@ -34,8 +34,16 @@ func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnOriginHasNoPath(t *testing.T) {
-	for _, bad := range []string{"https://a.example/x", "a.example", "ftp://a.example", "https://user@a.example", "https://a.example?x"} {
+func TestAnOriginIsWrittenAsBrowsersWriteIt(t *testing.T) {
+	for _, good := range []string{"https://auth.a-b.example", "https://auth.example:8443", "http://localhost:3000", "http://127.0.0.1", "http://localhost/"} {
+		_, err := settings.FromEnvironment([]string{"GATEHOUSE_PUBLIC_URL=" + good}, defaults)
+		require.NoError(t, err, good)
+	}
+	for _, bad := range []string{
+		"https://a.example/x", "a.example", "ftp://a.example", "https://user@a.example", "https://a.example?x", "https://a.example?", "https://a.example#",
+		"https://A.example", "https://a.example:443", "http://localhost:80", "http://localhost:0", "http://localhost:65536", "http://[::1]:8080", "http://127.0.0.2:8080",
+		`https://a".example`, "https://a'.example", "https://a.example\n", "https://<a>.example", "https://",
+	} {
 		_, err := settings.FromEnvironment([]string{"GATEHOUSE_PUBLIC_URL=" + bad}, defaults)
 		require.Error(t, err, bad)
 	}
