@@ -7,13 +7,16 @@ if [ "${1:-}" != --check ]; then
 	exec go generate ./...
 fi
 
+generated() { find internal -path '*/row/*.go' -o -name '*.gen.go' | sort; }
+
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
-mkdir -p "$before/internal/users"
-cp -R internal/openapi "$before/internal/openapi"
-cp -R internal/users/row "$before/internal/users/row"
+generated | while read -r file; do mkdir -p "$before/$(dirname "$file")" && cp "$file" "$before/$file"; done
 go generate ./...
-diff -ru "$before/internal/openapi" internal/openapi && diff -ru "$before/internal/users/row" internal/users/row || {
+for file in $(generated) $(cd "$before" && generated); do
+	diff -u "$before/$file" "$file" || stale=yes
+done
+if [ "${stale:-}" ]; then
 	echo "generated code was stale; ./generate.sh has rewritten it" >&2
 	exit 1
-}
+fi

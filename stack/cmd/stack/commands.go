@@ -209,6 +209,7 @@ func testEnvironmentCommand(p *place) *cobra.Command {
 			for variable, endpoint := range map[string]string{
 				"GATEHOUSE_TEST_KRATOS_PUBLIC_URL": "kratos-public", "GATEHOUSE_TEST_KRATOS_ADMIN_URL": "kratos-admin",
 				"GATEHOUSE_TEST_HYDRA_PUBLIC_URL": "hydra-public", "GATEHOUSE_TEST_HYDRA_ADMIN_URL": "hydra-admin",
+				"GATEHOUSE_TEST_KETO_READ_URL": "keto-read", "GATEHOUSE_TEST_KETO_WRITE_URL": "keto-write", "GATEHOUSE_TEST_KETO_OPL_URL": "keto-opl",
 			} {
 				base, err := layout.URL(endpoint)
 				if err != nil {

@@ -45,13 +45,22 @@ func Run(ctx context.Context, s Settings, logs io.Writer) error {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		database.Metrics(pool))
 	servers := newServers(s)
+	model := &model{keto: servers.keto}
+	if err := model.refuse(ctx, log); err != nil {
+		return err
+	}
+	_, background, err := newIndex(s, servers, pool, log, metrics)
+	if err != nil {
+		return err
+	}
 	handler, err := newHandler(s, servers, users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout), log, metrics)
 	if err != nil {
 		return err
 	}
 	ready := func(ctx context.Context) error { return database.Ready(ctx, pool) }
-	health := &service.Health{Metrics: metrics, Checks: map[string]service.Check{"postgres": ready}}
+	health := &service.Health{Metrics: metrics, Checks: map[string]service.Check{"postgres": ready, "model": model.ready}}
 	dependencies := servers.checks()
+	dependencies["model"] = model.check
 	dependencies["postgres"] = ready
 
 	internal, err := service.HTTP("internal", s.Internal.Address, newInternal(health, s.InternalSecret.Reveal(), dependencies))
@@ -64,7 +73,7 @@ func Run(ctx context.Context, s Settings, logs io.Writer) error {
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("mode", s.Mode),
 		slog.String("public", s.Public.Address), slog.String("internal", s.Internal.Address))
-	return service.Run(ctx, s.Drain, health.Drain, internal, public)
+	return service.Run(ctx, s.Drain, health.Drain, internal, background, public)
 }
 
 // servers are those of the stack that the API speaks to.
@@ -74,6 +83,7 @@ type servers struct {
 	kratosAdmin  *ory.KratosAdmin
 	hydra        *ory.Hydra
 	keto         *ory.Keto
+	tuples       *ory.KetoIndex
 }
 
 func newServers(s Settings) servers {
@@ -84,6 +94,7 @@ func newServers(s Settings) servers {
 		kratosAdmin:  ory.NewKratosAdmin(s.Kratos.AdminURL, client),
 		hydra:        ory.NewHydra(s.Hydra.AdminURL, client),
 		keto:         ory.NewKeto(s.Keto.ReadURL, client),
+		tuples:       ory.NewKetoIndex(s.Keto.ReadURL, s.Keto.WriteURL, client),
 	}
 }
 

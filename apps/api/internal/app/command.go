@@ -19,6 +19,7 @@ import (
 const usage = `usage:
   api serve --config FILE
   api migrate up|down|status --config FILE
+  api reconcile --config FILE [--plan | --apply [--force]]
   api health --config FILE
   api openapi`
 
@@ -48,6 +49,8 @@ func Main(ctx context.Context, arguments []string, out io.Writer) error {
 		}
 		defaults := MigrateSettings{Log: Log{Level: "info"}}
 		return with(rest[1:], migratePrefix, defaults, func(s MigrateSettings) error { return move(ctx, rest[0], s, out) })
+	case "reconcile":
+		return reconcile(ctx, rest, out)
 	case "openapi":
 		_, err := out.Write(document.Document)
 		return err

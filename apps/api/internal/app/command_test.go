@@ -17,6 +17,7 @@ import (
 func TestWrongArgumentsGetTheUsage(t *testing.T) {
 	for _, arguments := range []string{
 		"", "dance", "serve", "serve --config", "serve --config x y", "serve --port 1", "migrate", "health",
+		"reconcile", "reconcile --config x --plan --apply", "reconcile --config x --force", "reconcile --config x y",
 	} {
 		var out bytes.Buffer
 		require.ErrorIs(t, Main(t.Context(), strings.Fields(arguments), &out), errUsage, arguments)
@@ -47,7 +48,7 @@ database: {url: "postgres://gatehouse_api:x@127.0.0.1:5432/gatehouse?sslmode=dis
 identity_token: {issuer: "http://localhost:8080/.well-known/gatehouse", audience: gatehouse-api, jwks_url: "http://127.0.0.1:9192/.well-known/jwks.json"}
 kratos: {public_url: "http://127.0.0.1:4433", admin_url: "http://127.0.0.1:4434"}
 hydra: {public_url: "http://127.0.0.1:4444", admin_url: "http://127.0.0.1:4445"}
-keto: {read_url: "http://127.0.0.1:4466"}
+keto: {read_url: "http://127.0.0.1:4466", write_url: "http://127.0.0.1:4467"}
 consent: {csrf_secret: fedcba9876543210fedcba9876543210}
 upstream_timeout: 2s
 drain: 10s

@@ -46,9 +46,11 @@ type Settings struct {
 		Issuer string `mapstructure:"issuer"`
 	} `mapstructure:"hydra"`
 	Keto struct {
-		ReadURL string `mapstructure:"read_url"`
+		ReadURL  string `mapstructure:"read_url"`
+		WriteURL string `mapstructure:"write_url"`
 	} `mapstructure:"keto"`
-	Consent struct {
+	Reconcile Reconcile `mapstructure:"reconcile"`
+	Consent   struct {
 		CSRFSecret config.Secret `mapstructure:"csrf_secret"`
 	} `mapstructure:"consent"`
 	// UpstreamTimeout bounds each call to another server.
@@ -61,6 +63,13 @@ type Settings struct {
 // Listener is an address to serve on.
 type Listener struct {
 	Address string `mapstructure:"address"`
+}
+
+// Reconcile is the regular comparison of Keto with the rows.
+type Reconcile struct {
+	Interval time.Duration `mapstructure:"interval"`
+	// MaxDeletedShare is how much of all tuples it may delete, from 0 to 1; for more it wants `api reconcile --force`.
+	MaxDeletedShare float64 `mapstructure:"max_deleted_share"`
 }
 
 // Log is how much to say.
@@ -77,6 +86,7 @@ func Defaults() Settings {
 	s.Internal.Address = "127.0.0.1:3002"
 	s.Database.MaxConnections = 10
 	s.IdentityToken.Audience = "gatehouse-api"
+	s.Reconcile = Reconcile{Interval: 10 * time.Minute, MaxDeletedShare: 0.1}
 	s.UpstreamTimeout = 2 * time.Second
 	s.Drain = 10 * time.Second
 	s.Log.Level = "info"
@@ -98,7 +108,7 @@ func (s Settings) Verify() error {
 		{s.Public.Address != s.Internal.Address, "internal.address: must not be the public one"},
 		{len(s.InternalSecret) >= secretLength, "internal_secret: needs at least 32 characters"},
 		{s.Database.URL != "", "database.url: missing"},
-		{s.Database.MaxConnections > 1, "database.max_connections: needs at least 2, since one may wait for Kratos"},
+		{s.Database.MaxConnections > 3, "database.max_connections: needs at least 4: one waits for jobs, others may wait for Kratos and Keto"},
 		{s.Mode != edge || s.IdentityToken.Issuer != "", "identity_token.issuer: missing"},
 		{s.Mode != edge || s.IdentityToken.Audience != "", "identity_token.audience: missing"},
 		{s.Mode != edge || isURL(s.IdentityToken.JWKSURL), "identity_token.jwks_url: must be an http URL"},
@@ -110,6 +120,10 @@ func (s Settings) Verify() error {
 		{s.Hydra.PublicURL != s.Hydra.AdminURL || s.Hydra.AdminURL == "", "hydra.admin_url: must not be the public one"},
 		{s.Hydra.Issuer == "" || isURL(s.Hydra.Issuer), "hydra.issuer: must be an http URL"},
 		{isURL(s.Keto.ReadURL), "keto.read_url: must be an http URL"},
+		{isURL(s.Keto.WriteURL), "keto.write_url: must be an http URL"},
+		{s.Keto.ReadURL != s.Keto.WriteURL || s.Keto.WriteURL == "", "keto.write_url: must not be the read one"},
+		{s.Reconcile.Interval >= time.Minute, "reconcile.interval: needs at least a minute"},
+		{s.Reconcile.MaxDeletedShare >= 0 && s.Reconcile.MaxDeletedShare <= 1, "reconcile.max_deleted_share: must be from 0 to 1"},
 		{len(s.Consent.CSRFSecret) >= secretLength, "consent.csrf_secret: needs at least 32 characters"},
 		{s.Consent.CSRFSecret != s.InternalSecret || s.InternalSecret == "", "consent.csrf_secret: must not be internal_secret"},
 		{s.UpstreamTimeout > 0, "upstream_timeout: must be positive"},

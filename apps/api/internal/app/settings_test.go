@@ -3,6 +3,7 @@ package app
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -21,7 +22,7 @@ func valid() Settings {
 	s.IdentityToken.JWKSURL = "http://127.0.0.1:9192/.well-known/jwks.json"
 	s.Kratos.PublicURL, s.Kratos.AdminURL = "http://127.0.0.1:4433", "http://127.0.0.1:4434"
 	s.Hydra.PublicURL, s.Hydra.AdminURL = "http://127.0.0.1:4444", "http://127.0.0.1:4445"
-	s.Keto.ReadURL = "http://127.0.0.1:4466"
+	s.Keto.ReadURL, s.Keto.WriteURL = "http://127.0.0.1:4466", "http://127.0.0.1:4467"
 	return s
 }
 
@@ -32,7 +33,7 @@ func TestSettingsReportEveryProblemAtOnce(t *testing.T) {
 	for _, key := range []string{
 		"mode", "public_url", "public.address", "internal.address", "internal_secret", "database.url",
 		"database.max_connections", "kratos.public_url", "kratos.admin_url", "hydra.public_url", "hydra.admin_url",
-		"keto.read_url", "consent.csrf_secret", "upstream_timeout", "drain", "log.level",
+		"keto.read_url", "keto.write_url", "reconcile.interval", "consent.csrf_secret", "upstream_timeout", "drain", "log.level",
 	} {
 		require.ErrorContains(t, err, key+":")
 	}
@@ -40,17 +41,20 @@ func TestSettingsReportEveryProblemAtOnce(t *testing.T) {
 
 func TestUnsafeSettingsAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*Settings){
-		"public_url":               func(s *Settings) { s.PublicURL += "/" },
-		"public_url of a page":     func(s *Settings) { s.PublicURL += "#" },
-		"internal_secret":          func(s *Settings) { s.InternalSecret = "short" },
-		"internal.address":         func(s *Settings) { s.Internal = s.Public },
-		"database.max_connections": func(s *Settings) { s.Database.MaxConnections = 1 },
-		"consent.csrf_secret":      func(s *Settings) { s.Consent.CSRFSecret = s.InternalSecret },
-		"kratos.admin_url":         func(s *Settings) { s.Kratos.AdminURL = s.Kratos.PublicURL },
-		"hydra.admin_url":          func(s *Settings) { s.Hydra.AdminURL = s.Hydra.PublicURL },
-		"identity_token.issuer":    func(s *Settings) { s.IdentityToken.Issuer = "" },
-		"identity_token.audience":  func(s *Settings) { s.IdentityToken.Audience = "" },
-		"identity_token.jwks_url":  func(s *Settings) { s.IdentityToken.JWKSURL = "file:///keys" },
+		"public_url":                  func(s *Settings) { s.PublicURL += "/" },
+		"public_url of a page":        func(s *Settings) { s.PublicURL += "#" },
+		"internal_secret":             func(s *Settings) { s.InternalSecret = "short" },
+		"internal.address":            func(s *Settings) { s.Internal = s.Public },
+		"database.max_connections":    func(s *Settings) { s.Database.MaxConnections = 3 },
+		"keto.write_url":              func(s *Settings) { s.Keto.WriteURL = s.Keto.ReadURL },
+		"reconcile.interval":          func(s *Settings) { s.Reconcile.Interval = time.Second },
+		"reconcile.max_deleted_share": func(s *Settings) { s.Reconcile.MaxDeletedShare = 1.1 },
+		"consent.csrf_secret":         func(s *Settings) { s.Consent.CSRFSecret = s.InternalSecret },
+		"kratos.admin_url":            func(s *Settings) { s.Kratos.AdminURL = s.Kratos.PublicURL },
+		"hydra.admin_url":             func(s *Settings) { s.Hydra.AdminURL = s.Hydra.PublicURL },
+		"identity_token.issuer":       func(s *Settings) { s.IdentityToken.Issuer = "" },
+		"identity_token.audience":     func(s *Settings) { s.IdentityToken.Audience = "" },
+		"identity_token.jwks_url":     func(s *Settings) { s.IdentityToken.JWKSURL = "file:///keys" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := valid()

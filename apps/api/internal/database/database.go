@@ -82,7 +82,7 @@ func Ready(ctx context.Context, pool *pgxpool.Pool) error {
 	case version < want:
 		return fmt.Errorf("schema: version %d, this binary needs %d", version, want)
 	}
-	return nil
+	return readyQueue(ctx, pool)
 }
 
 // Metrics reports the state of a pool.

@@ -25,9 +25,12 @@ type Status struct {
 // Migrate moves a schema. Its URL is the owner's, not the service's.
 type Migrate struct{ URL string }
 
-// Up applies what is missing. Two at once are safe: one waits for the other.
+// Up applies what is missing, the job queue's schema included. Two at once are safe: one waits for the other.
 func (m Migrate) Up(ctx context.Context) error {
-	return m.run(ctx, func(runner *migrate.Migrate) error { return runner.Up() })
+	if err := m.run(ctx, func(runner *migrate.Migrate) error { return runner.Up() }); err != nil {
+		return err
+	}
+	return m.upQueue(ctx)
 }
 
 // Down takes back the newest migration that is applied; with none applied it does nothing.

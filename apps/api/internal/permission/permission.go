@@ -32,6 +32,9 @@ type Subject struct {
 	ID        string
 }
 
+// Person returns the subject that a user's id stands for.
+func Person(id uuid.UUID) Subject { return Subject{User, id.String()} }
+
 // Object is what a permit is about.
 type Object struct {
 	Namespace Namespace
@@ -51,7 +54,8 @@ func (s Subject) String() string { return string(s.Namespace) + ":" + s.ID }
 // Permit is a right on an object, as the model and the API's document name it.
 type Permit string
 
-// Permits lists what can be asked of each namespace. A test holds it against the model's text.
+// Permits lists what can be asked of each namespace. A test holds it against the model's text, and the service against the
+// model that the running Keto has loaded.
 var Permits = map[Namespace][]Permit{
 	Platform: {"administer"},
 	Organization: {
