@@ -18,6 +18,7 @@ import (
 	"gatehouse.internal/api/internal/jobs"
 	"gatehouse.internal/api/internal/ory"
 	"gatehouse.internal/api/internal/permission"
+	"gatehouse.internal/api/internal/prune"
 	"gatehouse.internal/libs/config"
 	"gatehouse.internal/libs/service"
 	"gatehouse.internal/libs/telemetry"
@@ -32,9 +33,10 @@ func newIndex(s Settings, servers servers, pool *pgxpool.Pool, log *slog.Logger,
 	index := converge.New(pool, servers.tuples, queue, metrics)
 	workers := river.NewWorkers()
 	index.Register(workers, converge.ReconcileOptions{Apply: true, MaxDeletedShare: s.Reconcile.MaxDeletedShare})
+	prune.Register(workers, pool)
 	part, err := jobs.Part(pool, log, jobs.Work{
 		Workers:  workers,
-		Periodic: converge.Periodic(s.Reconcile.Interval),
+		Periodic: []*river.PeriodicJob{converge.Periodic(s.Reconcile.Interval), prune.Periodic()},
 		// A job that converges holds a connection meanwhile; requests converge, too.
 		Parallel: max(1, int(s.Database.MaxConnections)/4),
 	})

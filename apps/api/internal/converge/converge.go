@@ -33,8 +33,8 @@ type Index interface {
 	Write(ctx context.Context, insert, remove []permission.Tuple) error
 }
 
-// Jobs are those of River.
-type Jobs interface {
+// Queue is that of the jobs.
+type Queue interface {
 	InsertTx(ctx context.Context, tx pgx.Tx, job river.JobArgs) error
 	Insert(ctx context.Context, job river.JobArgs) error
 }
@@ -43,7 +43,7 @@ type Jobs interface {
 type Converger struct {
 	pool       *pgxpool.Pool
 	index      Index
-	jobs       Jobs
+	queue      Queue
 	metrics    *metrics
 	converging chan struct{}
 
@@ -57,13 +57,13 @@ var FailPoints = []string{
 	"locked", "read", "listed", "inserted", "removed", "marked", "committed", // inside a converge
 }
 
-// New returns a converger that reads rows from pool and enqueues its jobs with jobs.
-func New(pool *pgxpool.Pool, index Index, jobs Jobs, registry prometheus.Registerer) *Converger {
+// New returns a converger that reads rows from pool and enqueues its jobs in queue.
+func New(pool *pgxpool.Pool, index Index, queue Queue, registry prometheus.Registerer) *Converger {
 	// A converge holds a connection while it waits for Keto. With half of them at most, a slow Keto leaves the other half
 	// to everyone else.
 	half := max(1, int(pool.Config().MaxConns)/2)
 	return &Converger{
-		pool: pool, index: index, jobs: jobs, metrics: newMetrics(pool, registry), converging: make(chan struct{}, half),
+		pool: pool, index: index, queue: queue, metrics: newMetrics(pool, registry), converging: make(chan struct{}, half),
 	}
 }
 
@@ -93,7 +93,7 @@ func (c *Converger) Touch(ctx context.Context, tx pgx.Tx, objects ...permission.
 		}
 		// Not unique in River's sense: its uniqueness counts running jobs, and one that runs may have read the rows of before.
 		// A job whose version is shown already ends after one SELECT.
-		if err := c.jobs.InsertTx(ctx, tx, Job{Namespace: object.Namespace, ID: object.ID, Version: version}); err != nil {
+		if err := c.queue.InsertTx(ctx, tx, Job{Namespace: object.Namespace, ID: object.ID, Version: version}); err != nil {
 			return nil, fmt.Errorf("enqueue %s: %w", object, err)
 		}
 		marks = append(marks, Mark{object, version})
@@ -117,7 +117,7 @@ func (c *Converger) Withdraw(ctx context.Context, tuples ...permission.Tuple) er
 	}
 	for _, object := range distinct(objects) {
 		// Outside of the change's transaction, so that it stays when that one fails. It waits for the change to end.
-		if err := c.jobs.Insert(ctx, Job{Namespace: object.Namespace, ID: object.ID}); err != nil {
+		if err := c.queue.Insert(ctx, Job{Namespace: object.Namespace, ID: object.ID}); err != nil {
 			return fmt.Errorf("enqueue %s: %w", object, err)
 		}
 	}

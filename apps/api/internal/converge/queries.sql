@@ -72,9 +72,3 @@ ORDER BY gateway_id, subject_kind, subject_id;
 
 -- name: Products :many
 SELECT id, gateway_id, visibility FROM products WHERE id = ANY (sqlc.arg(ids)::uuid[]);
-
--- name: PruneIdempotencyKeys :execrows
-DELETE FROM idempotency_keys WHERE expires_at < now();
-
--- name: PruneRevocations :execrows
-DELETE FROM revocations WHERE expires_at < now();

@@ -72,7 +72,7 @@ func Part(pool *pgxpool.Pool, log *slog.Logger, work Work) (service.Part, error)
 		RetryPolicy:                 backoff{},
 		// Rebuilding an index takes its owner, which the service is not.
 		ReindexerSchedule: river.NeverSchedule(),
-		Logger:            log.With(slog.String("part", "jobs")),
+		Logger:            slog.New(warnings{log.With(slog.String("part", "jobs")).Handler()}),
 	})
 	if err != nil {
 		return service.Part{}, fmt.Errorf("river: %w", err)
@@ -127,3 +127,19 @@ func (backoff) NextRetry(job *rivertype.JobRow) time.Time {
 	jitter := time.Duration(rand.Int64N(int64(pause / 4))) //nolint:gosec // spreads tries, hides nothing
 	return time.Now().Add(pause + jitter)
 }
+
+// warnings keeps River's reports of every few seconds out of the log.
+type warnings struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
+}
+
+// WithAttrs implements slog.Handler.
+func (w warnings) WithAttrs(attributes []slog.Attr) slog.Handler {
+	return warnings{w.Handler.WithAttrs(attributes)}
+}
+
+// WithGroup implements slog.Handler.
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }

@@ -316,30 +316,6 @@ func (q *Queries) Products(ctx context.Context, ids []uuid.UUID) ([]ProductsRow,
 	return items, nil
 }
 
-const pruneIdempotencyKeys = `-- name: PruneIdempotencyKeys :execrows
-DELETE FROM idempotency_keys WHERE expires_at < now()
-`
-
-func (q *Queries) PruneIdempotencyKeys(ctx context.Context) (int64, error) {
-	result, err := q.db.Exec(ctx, pruneIdempotencyKeys)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const pruneRevocations = `-- name: PruneRevocations :execrows
-DELETE FROM revocations WHERE expires_at < now()
-`
-
-func (q *Queries) PruneRevocations(ctx context.Context) (int64, error) {
-	result, err := q.db.Exec(ctx, pruneRevocations)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const state = `-- name: State :one
 SELECT wanted, converged
 FROM index_state
