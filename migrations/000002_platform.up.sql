@@ -102,18 +102,24 @@ CREATE TABLE products (
     release      text        NOT NULL DEFAULT '' CHECK (length(release) <= 100),
     visibility   text        NOT NULL CHECK (visibility IN ('public', 'organization', 'private')),
     flow_types   text[]      NOT NULL DEFAULT '{}',
-    document     jsonb,
+    has_document boolean     NOT NULL DEFAULT false,
     -- Published products of visibility 'public' are in the directory.
     published_at timestamptz,
     version      bigint      NOT NULL DEFAULT 1,
     created_at   timestamptz NOT NULL DEFAULT now(),
     updated_at   timestamptz NOT NULL DEFAULT now(),
-    search       tsvector    NOT NULL GENERATED ALWAYS AS (to_tsvector('simple', name || ' ' || description)) STORED,
     UNIQUE (gateway_id, slug)
 );
 CREATE INDEX products_by_gateway ON products (gateway_id, id);
 CREATE INDEX products_directory ON products (id) WHERE visibility = 'public' AND published_at IS NOT NULL;
-CREATE INDEX products_search ON products USING gin (search) WHERE visibility = 'public' AND published_at IS NOT NULL;
+CREATE INDEX products_search ON products USING gin (to_tsvector('simple', name || ' ' || description))
+    WHERE visibility = 'public' AND published_at IS NOT NULL;
+
+-- Apart from the products, which are read often where documents are large.
+CREATE TABLE product_documents (
+    product_id uuid PRIMARY KEY REFERENCES products ON DELETE CASCADE,
+    document   jsonb NOT NULL
+);
 
 -- OAuth 2.0 clients of organizations. Hydra has the client and its secret; this is who owns it and what it may have.
 CREATE TABLE oauth2_clients (
@@ -235,7 +241,7 @@ CREATE UNIQUE INDEX user_operations_open ON user_operations (user_id) WHERE fini
 CREATE INDEX user_operations_by_user ON user_operations (user_id, id);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON organizations, memberships, invitations, gateways, gateway_grants,
-    products, oauth2_clients, api_keys, platform_admins, index_state, idempotency_keys, user_operations TO gatehouse_api;
+    products, product_documents, oauth2_clients, api_keys, platform_admins, index_state, idempotency_keys, user_operations TO gatehouse_api;
 -- Deleting a gateway deletes its revisions; nothing changes one.
 GRANT SELECT, INSERT, DELETE ON gateway_revisions TO gatehouse_api;
 -- DELETE is for what has expired.

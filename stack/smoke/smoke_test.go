@@ -358,7 +358,7 @@ func TestConsentIsGivenByTheOneWhoLoggedIn(t *testing.T) {
 	a := send(t, signedIn(t).client, request(t, http.MethodGet, "/api/oauth2/consent?consent_challenge=unknown", nil))
 	require.Contains(t, []int{http.StatusNotFound, http.StatusGone, http.StatusBadRequest}, a.status, string(a.body))
 	token := demoClient().machine(t, url.Values{"audience": {audience()}})
-	requireProblem(t, get(t, "/api/oauth2/consent?consent_challenge=unknown", "Authorization", "Bearer "+token), http.StatusForbidden, "forbidden")
+	requireProblem(t, get(t, "/api/oauth2/consent?consent_challenge=unknown", "Authorization", "Bearer "+token), http.StatusForbidden, "session_required")
 }
 
 func TestAttemptsAreLimitedByAddress(t *testing.T) {

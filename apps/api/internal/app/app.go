@@ -10,18 +10,30 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/riverqueue/river"
 
 	document "gatehouse.internal/api/openapi"
 
+	"gatehouse.internal/api/internal/access"
+	"gatehouse.internal/api/internal/audit"
+	"gatehouse.internal/api/internal/change"
 	"gatehouse.internal/api/internal/consent"
+	"gatehouse.internal/api/internal/converge"
 	"gatehouse.internal/api/internal/database"
 	"gatehouse.internal/api/internal/forward"
+	"gatehouse.internal/api/internal/gateways"
+	"gatehouse.internal/api/internal/jobs"
 	"gatehouse.internal/api/internal/me"
 	"gatehouse.internal/api/internal/openapi"
+	"gatehouse.internal/api/internal/organizations"
 	"gatehouse.internal/api/internal/ory"
+	"gatehouse.internal/api/internal/permission"
 	"gatehouse.internal/api/internal/principal"
+	"gatehouse.internal/api/internal/products"
+	"gatehouse.internal/api/internal/prune"
 	"gatehouse.internal/api/internal/users"
 	"gatehouse.internal/api/internal/web"
 	"gatehouse.internal/libs/service"
@@ -35,46 +47,92 @@ func Run(ctx context.Context, s Settings, logs io.Writer) error {
 		return err
 	}
 	slog.SetDefault(log) // what net/http has to say of itself becomes JSON as well
-	pool, err := database.Open(ctx, s.Database.URL.Reveal(), s.Database.MaxConnections, s.UpstreamTimeout)
+	app, err := New(ctx, s, log)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer app.Close()
+	internal, err := service.HTTP("internal", s.Internal.Address, app.Internal)
+	if err != nil {
+		return err
+	}
+	public, err := service.HTTP("public", s.Public.Address, app.Public)
+	if err != nil {
+		return err
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("mode", s.Mode),
+		slog.String("public", s.Public.Address), slog.String("internal", s.Internal.Address))
+	return service.Run(ctx, s.Drain, app.health.Drain, internal, app.background, public)
+}
 
+// App is the service without its sockets.
+type App struct {
+	// Public is what callers reach through the door, Internal what the stack's other services do.
+	Public, Internal http.Handler
+
+	settings   Settings
+	parts      parts
+	background service.Part
+	health     *service.Health
+}
+
+// New builds the service. A server that is not there yet stops nothing; one that is the wrong one does.
+func New(ctx context.Context, s Settings, log *slog.Logger) (*App, error) {
+	pool, err := database.Open(ctx, s.Database.URL.Reveal(), s.Database.MaxConnections, s.UpstreamTimeout)
+	if err != nil {
+		return nil, err
+	}
+	app, err := build(ctx, s, pool, log)
+	if err != nil {
+		pool.Close()
+	}
+	return app, err
+}
+
+func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger) (*App, error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		database.Metrics(pool))
 	servers := newServers(s)
 	model := &model{keto: servers.keto}
 	if err := model.refuse(ctx, log); err != nil {
-		return err
+		return nil, err
 	}
-	_, background, err := newIndex(s, servers, pool, log, metrics)
+	parts, err := newParts(s, servers, pool, metrics)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	handler, err := newHandler(s, servers, users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout), log, metrics)
+	background, err := parts.work(s, log)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	public, err := newHandler(s, parts, log, metrics)
+	if err != nil {
+		return nil, err
 	}
 	ready := func(ctx context.Context) error { return database.Ready(ctx, pool) }
 	health := &service.Health{Metrics: metrics, Checks: map[string]service.Check{"postgres": ready, "model": model.ready}}
 	dependencies := servers.checks()
 	dependencies["model"] = model.check
 	dependencies["postgres"] = ready
-
-	internal, err := service.HTTP("internal", s.Internal.Address, newInternal(health, s.InternalSecret.Reveal(), dependencies))
-	if err != nil {
-		return err
-	}
-	public, err := service.HTTP("public", s.Public.Address, handler)
-	if err != nil {
-		return err
-	}
-	log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("mode", s.Mode),
-		slog.String("public", s.Public.Address), slog.String("internal", s.Internal.Address))
-	return service.Run(ctx, s.Drain, health.Drain, internal, background, public)
+	return &App{
+		Public: public, Internal: newInternal(health, s.InternalSecret.Reveal(), dependencies),
+		settings: s, parts: parts, background: background, health: health,
+	}, nil
 }
+
+// Work does the background's work until ctx ends.
+func (a *App) Work(ctx context.Context) error {
+	return service.Run(ctx, a.settings.Drain, func() {}, a.background)
+}
+
+// Converge makes the index show one object's rows now.
+func (a *App) Converge(ctx context.Context, object permission.Object) error {
+	return a.parts.index.Converge(ctx, object)
+}
+
+// Close gives back what New took.
+func (a *App) Close() { a.parts.pool.Close() }
 
 // servers are those of the stack that the API speaks to.
 type servers struct {
@@ -111,19 +169,62 @@ type admitter interface {
 	Admit(ctx context.Context, p principal.Principal) (users.User, error)
 }
 
+// parts are what the service is made of.
+type parts struct {
+	servers
+	pool      *pgxpool.Pool
+	queue     *jobs.Queue
+	directory admitter
+	index     *converge.Converger
+	rows      *permission.Rows
+	changes   *change.Changes
+}
+
+func newParts(s Settings, servers servers, pool *pgxpool.Pool, metrics prometheus.Registerer) (parts, error) {
+	queue, err := jobs.NewQueue(pool)
+	if err != nil {
+		return parts{}, err
+	}
+	index := converge.New(pool, servers.tuples, queue, metrics)
+	return parts{
+		servers: servers, pool: pool, queue: queue, index: index, rows: permission.NewRows(pool),
+		directory: users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout),
+		// Waiting for a lock, and then for Keto.
+		changes: &change.Changes{Pool: pool, Index: index, Jobs: queue, Timeout: 2 * s.UpstreamTimeout},
+	}, nil
+}
+
+// work is what happens in the background: the workers of all parts, and what starts by the clock.
+func (p parts) work(s Settings, log *slog.Logger) (service.Part, error) {
+	workers := river.NewWorkers()
+	p.index.Register(workers, converge.ReconcileOptions{Apply: true, MaxDeletedShare: s.Reconcile.MaxDeletedShare})
+	prune.Register(workers, p.pool)
+	return jobs.Part(p.pool, log, jobs.Work{
+		Workers:  workers,
+		Periodic: []*river.PeriodicJob{converge.Periodic(s.Reconcile.Interval), prune.Periodic()},
+		// A job that converges holds a connection meanwhile; requests converge, too.
+		Parallel: max(1, int(s.Database.MaxConnections)/4),
+	})
+}
+
 // newHandler builds what the public port serves.
-func newHandler(s Settings, servers servers, directory admitter, log *slog.Logger, metrics prometheus.Registerer) (http.Handler, error) {
-	forwarder, err := newForwarder(s, servers)
+func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Registerer) (http.Handler, error) {
+	forwarder, err := newForwarder(s, p.servers)
 	if err != nil {
 		return nil, err
 	}
-	verifier := newVerifier(s, servers)
+	verifier := newVerifier(s, p.servers)
 	return web.New(web.Settings{
 		Log: log, Metrics: metrics, PublicURL: s.PublicURL, Document: document.Document, Forwarder: forwarder,
+		Index: p.index, Guard: &access.Guard{Index: p.keto, Rows: p.rows},
 		Operations: operations{
-			Operations: &consent.Operations{Authority: servers.hydra, Secret: []byte(s.Consent.CSRFSecret.Reveal())},
+			consentOperations:      &consent.Operations{Authority: p.hydra, Secret: []byte(s.Consent.CSRFSecret.Reveal())},
+			organizationOperations: &organizations.Operations{Pool: p.pool, Changes: p.changes},
+			gatewayOperations:      &gateways.Operations{Pool: p.pool, Changes: p.changes, Rows: p.rows},
+			productOperations:      &products.Operations{Pool: p.pool, Changes: p.changes, Rows: p.rows},
+			auditOperations:        &audit.Operations{Pool: p.pool},
 		},
-		Authenticate: func(r *http.Request) (context.Context, error) { return authenticate(r, verifier, directory) },
+		Authenticate: func(r *http.Request) (context.Context, error) { return authenticate(r, verifier, p.directory) },
 	})
 }
 
@@ -176,11 +277,23 @@ func newForwarder(s Settings, servers servers) (*forward.Forwarder, error) {
 	}, nil
 }
 
-// operations are all of the document's.
+// operations are all of the document's. Each package calls its own Operations, so they are embedded under other names.
 type operations struct {
 	me.Operation
-	*consent.Operations
+	*consentOperations
+	*organizationOperations
+	*gatewayOperations
+	*productOperations
+	*auditOperations
 }
+
+type (
+	consentOperations      = consent.Operations
+	organizationOperations = organizations.Operations
+	gatewayOperations      = gateways.Operations
+	productOperations      = products.Operations
+	auditOperations        = audit.Operations
+)
 
 // GetPublicHealth says that requests are answered, and nothing about what stands behind.
 func (operations) GetPublicHealth(context.Context, openapi.GetPublicHealthRequestObject) (openapi.GetPublicHealthResponseObject, error) {

@@ -56,7 +56,7 @@ func newModes(t *testing.T, directory func(t *testing.T, identities users.Identi
 		s.Kratos.PublicURL, s.Kratos.AdminURL, s.Hydra.AdminURL = stack.KratosPublic, stack.KratosAdmin, stack.HydraAdmin
 		require.NoError(t, s.Verify())
 		servers := newServers(s)
-		handler, err := newHandler(s, servers, directory(t, servers.kratosAdmin), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		handler, err := newHandler(s, parts{servers: servers, directory: directory(t, servers.kratosAdmin)}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		require.NoError(t, err)
 		return mode{name, stack, handler, present(stack, door)}
 	}
@@ -218,8 +218,8 @@ func consents(t *testing.T, m mode) {
 		return m.send(t, "GET", "/api/oauth2/consent?consent_challenge="+challenge, "", c, nil)
 	}
 	requireRefusal(t, ask("c", credential{}), problem.Unauthenticated)
-	requireRefusal(t, ask("c", credential{bearer: "machine"}), problem.Forbidden)
-	requireRefusal(t, ask("c", credential{bearer: "ann-by-demo"}), problem.Forbidden)
+	requireRefusal(t, ask("c", credential{bearer: "machine"}), problem.SessionRequired)
+	requireRefusal(t, ask("c", credential{bearer: "ann-by-demo"}), problem.SessionRequired)
 	requireRefusal(t, ask("others", person), problem.Forbidden)
 	requireRefusal(t, ask("unknown", person), problem.NotFound)
 

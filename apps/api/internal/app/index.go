@@ -9,39 +9,16 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/riverqueue/river"
 
 	"gatehouse.internal/api/internal/converge"
 	"gatehouse.internal/api/internal/database"
 	"gatehouse.internal/api/internal/jobs"
 	"gatehouse.internal/api/internal/ory"
 	"gatehouse.internal/api/internal/permission"
-	"gatehouse.internal/api/internal/prune"
 	"gatehouse.internal/libs/config"
-	"gatehouse.internal/libs/service"
 	"gatehouse.internal/libs/telemetry"
 )
-
-// newIndex builds what keeps Keto equal to the rows, and the part that does the work in the background.
-func newIndex(s Settings, servers servers, pool *pgxpool.Pool, log *slog.Logger, metrics prometheus.Registerer) (*converge.Converger, service.Part, error) {
-	queue, err := jobs.NewQueue(pool)
-	if err != nil {
-		return nil, service.Part{}, err
-	}
-	index := converge.New(pool, servers.tuples, queue, metrics)
-	workers := river.NewWorkers()
-	index.Register(workers, converge.ReconcileOptions{Apply: true, MaxDeletedShare: s.Reconcile.MaxDeletedShare})
-	prune.Register(workers, pool)
-	part, err := jobs.Part(pool, log, jobs.Work{
-		Workers:  workers,
-		Periodic: []*river.PeriodicJob{converge.Periodic(s.Reconcile.Interval), prune.Periodic()},
-		// A job that converges holds a connection meanwhile; requests converge, too.
-		Parallel: max(1, int(s.Database.MaxConnections)/4),
-	})
-	return index, part, err
-}
 
 // model holds the permits that the code asks for against the model that the running Keto has loaded. With another model
 // every answer would be a no, or one to another question.

@@ -48,10 +48,26 @@ func Problem(err error) error {
 	if _, ok := errors.AsType[*problem.Problem](err); ok {
 		return err
 	}
-	if answer, ok := errors.AsType[*pgconn.PgError](err); ok && !outage(answer.Code) {
+	_, unconnected := errors.AsType[*pgconn.ConnectError](err)
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok && !unconnected && !outage(answer.Code) {
 		return err
 	}
 	return problem.New(problem.Unavailable, "The database does not answer right now. Try again.").Because(err)
+}
+
+// Missing is Problem for a row that was asked for by its id: without one there is nothing that the caller may see. The index
+// may still know an object whose row is gone.
+func Missing(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return problem.Hidden().Because(err)
+	}
+	return Problem(err)
+}
+
+// Conflicts tells whether err is the database's refusal of a row because of the named constraint.
+func Conflicts(err error, constraint string) bool {
+	answer, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && answer.ConstraintName == constraint
 }
 
 // outage tells, by the class of a SQLSTATE, whether the server could not rather than would not:

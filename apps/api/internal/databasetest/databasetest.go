@@ -31,17 +31,23 @@ const (
 var server string
 
 // Main runs the tests of a package against one server. Call it from TestMain.
-func Main(m *testing.M) {
+func Main(m *testing.M) { Run(m, func(passed bool) bool { return passed }) }
+
+// Run is Main with a last word on whether the package passed.
+func Run(m *testing.M, judge func(passed bool) bool) {
 	stop, err := start(context.Background())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "databasetest:", err)
 		os.Exit(1)
 	}
-	code := m.Run()
+	passed := judge(m.Run() == 0)
 	if err := stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "databasetest:", err)
 	}
-	os.Exit(code)
+	if !passed {
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 func start(ctx context.Context) (stop func() error, err error) {
@@ -97,15 +103,17 @@ func New(t *testing.T) Database {
 	return Database{name}
 }
 
-// URL connects as role. The superuser takes the role on: no password of a role is needed or changed.
+// URL connects as role, "" for the superuser. The superuser takes the role on: no password of a role is needed or changed.
 func (d Database) URL(t *testing.T, role string) string {
 	t.Helper()
 	parsed, err := url.Parse(server)
 	require.NoError(t, err)
 	parsed.Path = "/" + d.name
-	query := parsed.Query()
-	query.Set("role", role)
-	parsed.RawQuery = query.Encode()
+	if role != "" {
+		query := parsed.Query()
+		query.Set("role", role)
+		parsed.RawQuery = query.Encode()
+	}
 	return parsed.String()
 }
 

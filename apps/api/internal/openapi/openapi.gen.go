@@ -9,13 +9,162 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/gin-gonic/gin/binding"
 	"github.com/oapi-codegen/runtime"
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
+
+// Defines values for AccessReasonBecause.
+const (
+	AccessReasonBecauseGrant              AccessReasonBecause = "grant"
+	AccessReasonBecauseMembers            AccessReasonBecause = "members"
+	AccessReasonBecauseOrganizationAdmin  AccessReasonBecause = "organization_admin"
+	AccessReasonBecauseOrganizationMember AccessReasonBecause = "organization_member"
+	AccessReasonBecauseOrganizationOwner  AccessReasonBecause = "organization_owner"
+)
+
+// Valid indicates whether the value is a known member of the AccessReasonBecause enum.
+func (e AccessReasonBecause) Valid() bool {
+	switch e {
+	case AccessReasonBecauseGrant:
+		return true
+	case AccessReasonBecauseMembers:
+		return true
+	case AccessReasonBecauseOrganizationAdmin:
+		return true
+	case AccessReasonBecauseOrganizationMember:
+		return true
+	case AccessReasonBecauseOrganizationOwner:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AccessReasonType.
+const (
+	AccessAPIKey AccessReasonType = "api_key"
+	AccessClient AccessReasonType = "client"
+	AccessUser   AccessReasonType = "user"
+)
+
+// Valid indicates whether the value is a known member of the AccessReasonType enum.
+func (e AccessReasonType) Valid() bool {
+	switch e {
+	case AccessAPIKey:
+		return true
+	case AccessClient:
+		return true
+	case AccessUser:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuditEventActorType.
+const (
+	AuditEventActorTypeApiKey AuditEventActorType = "api_key"
+	AuditEventActorTypeClient AuditEventActorType = "client"
+	AuditEventActorTypeSystem AuditEventActorType = "system"
+	AuditEventActorTypeUser   AuditEventActorType = "user"
+)
+
+// Valid indicates whether the value is a known member of the AuditEventActorType enum.
+func (e AuditEventActorType) Valid() bool {
+	switch e {
+	case AuditEventActorTypeApiKey:
+		return true
+	case AuditEventActorTypeClient:
+		return true
+	case AuditEventActorTypeSystem:
+		return true
+	case AuditEventActorTypeUser:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FlowType.
+const (
+	FlowTypeApiKey            FlowType = "api-key"
+	FlowTypeAuthorizationCode FlowType = "authorization-code"
+	FlowTypeClientCredentials FlowType = "client-credentials"
+	FlowTypeJwtAuth           FlowType = "jwt-auth"
+	FlowTypePublic            FlowType = "public"
+)
+
+// Valid indicates whether the value is a known member of the FlowType enum.
+func (e FlowType) Valid() bool {
+	switch e {
+	case FlowTypeApiKey:
+		return true
+	case FlowTypeAuthorizationCode:
+		return true
+	case FlowTypeClientCredentials:
+		return true
+	case FlowTypeJwtAuth:
+		return true
+	case FlowTypePublic:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GatewayRole.
+const (
+	GatewayRoleAdmin  GatewayRole = "admin"
+	GatewayRoleEditor GatewayRole = "editor"
+	GatewayRoleOwner  GatewayRole = "owner"
+	GatewayRoleViewer GatewayRole = "viewer"
+)
+
+// Valid indicates whether the value is a known member of the GatewayRole enum.
+func (e GatewayRole) Valid() bool {
+	switch e {
+	case GatewayRoleAdmin:
+		return true
+	case GatewayRoleEditor:
+		return true
+	case GatewayRoleOwner:
+		return true
+	case GatewayRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GrantType.
+const (
+	GrantTypeApiKey  GrantType = "api_key"
+	GrantTypeClient  GrantType = "client"
+	GrantTypeMembers GrantType = "members"
+	GrantTypeUser    GrantType = "user"
+)
+
+// Valid indicates whether the value is a known member of the GrantType enum.
+func (e GrantType) Valid() bool {
+	switch e {
+	case GrantTypeApiKey:
+		return true
+	case GrantTypeClient:
+		return true
+	case GrantTypeMembers:
+		return true
+	case GrantTypeUser:
+		return true
+	default:
+		return false
+	}
+}
 
 // Defines values for HealthStatus.
 const (
@@ -62,6 +211,151 @@ func (e MeUserType) Valid() bool {
 	}
 }
 
+// Defines values for OrganizationRole.
+const (
+	OrganizationRoleAdmin  OrganizationRole = "admin"
+	OrganizationRoleMember OrganizationRole = "member"
+	OrganizationRoleOwner  OrganizationRole = "owner"
+)
+
+// Valid indicates whether the value is a known member of the OrganizationRole enum.
+func (e OrganizationRole) Valid() bool {
+	switch e {
+	case OrganizationRoleAdmin:
+		return true
+	case OrganizationRoleMember:
+		return true
+	case OrganizationRoleOwner:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RouteMethods.
+const (
+	DELETE  RouteMethods = "DELETE"
+	GET     RouteMethods = "GET"
+	HEAD    RouteMethods = "HEAD"
+	OPTIONS RouteMethods = "OPTIONS"
+	PATCH   RouteMethods = "PATCH"
+	POST    RouteMethods = "POST"
+	PUT     RouteMethods = "PUT"
+)
+
+// Valid indicates whether the value is a known member of the RouteMethods enum.
+func (e RouteMethods) Valid() bool {
+	switch e {
+	case DELETE:
+		return true
+	case GET:
+		return true
+	case HEAD:
+		return true
+	case OPTIONS:
+		return true
+	case PATCH:
+		return true
+	case POST:
+		return true
+	case PUT:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Visibility.
+const (
+	VisibilityOrganization Visibility = "organization"
+	VisibilityPrivate      Visibility = "private"
+	VisibilityPublic       Visibility = "public"
+)
+
+// Valid indicates whether the value is a known member of the Visibility enum.
+func (e Visibility) Valid() bool {
+	switch e {
+	case VisibilityOrganization:
+		return true
+	case VisibilityPrivate:
+		return true
+	case VisibilityPublic:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportAuditEventsParamsFormat.
+const (
+	Csv  ExportAuditEventsParamsFormat = "csv"
+	Json ExportAuditEventsParamsFormat = "json"
+)
+
+// Valid indicates whether the value is a known member of the ExportAuditEventsParamsFormat enum.
+func (e ExportAuditEventsParamsFormat) Valid() bool {
+	switch e {
+	case Csv:
+		return true
+	case Json:
+		return true
+	default:
+		return false
+	}
+}
+
+// AccessPage defines model for AccessPage.
+type AccessPage struct {
+	Items      []AccessReason `json:"items"`
+	NextCursor *string        `json:"next_cursor,omitempty"`
+}
+
+// AccessReason One way to the gateway. A principal with two has two.
+type AccessReason struct {
+	// Because A grant on the gateway, a grant to all members, or the role in the organization.
+	Because AccessReasonBecause `json:"because"`
+	Name    string              `json:"name"`
+	Role    GatewayRole         `json:"role"`
+	Subject string              `json:"subject"`
+	Type    AccessReasonType    `json:"type"`
+}
+
+// AccessReasonBecause A grant on the gateway, a grant to all members, or the role in the organization.
+type AccessReasonBecause string
+
+// AccessReasonType defines model for AccessReason.Type.
+type AccessReasonType string
+
+// AuditEvent defines model for AuditEvent.
+type AuditEvent struct {
+	Action string `json:"action"`
+	Actor  struct {
+		// ClientId The client that a person acted through.
+		ClientId *string             `json:"client_id,omitempty"`
+		Id       string              `json:"id"`
+		Type     AuditEventActorType `json:"type"`
+	} `json:"actor"`
+	Address   *string            `json:"address,omitempty"`
+	After     interface{}        `json:"after,omitempty"`
+	At        time.Time          `json:"at"`
+	Before    interface{}        `json:"before,omitempty"`
+	Id        openapi_types.UUID `json:"id"`
+	RequestId string             `json:"request_id"`
+	Target    struct {
+		Id   string `json:"id"`
+		Type string `json:"type"`
+	} `json:"target"`
+}
+
+// AuditEventActorType defines model for AuditEvent.Actor.Type.
+type AuditEventActorType string
+
+// AuditPage defines model for AuditPage.
+type AuditPage struct {
+	Items      []AuditEvent `json:"items"`
+	NextCursor *string      `json:"next_cursor,omitempty"`
+}
+
 // Challenge defines model for Challenge.
 type Challenge = string
 
@@ -92,11 +386,101 @@ type ConsentOutcome struct {
 	RedirectTo string `json:"redirect_to"`
 }
 
+// DirectoryEntry defines model for DirectoryEntry.
+type DirectoryEntry struct {
+	Description  string     `json:"description"`
+	FlowTypes    []FlowType `json:"flow_types"`
+	Gateway      string     `json:"gateway"`
+	HasDocument  bool       `json:"has_document"`
+	Name         string     `json:"name"`
+	Organization string     `json:"organization"`
+
+	// Path organization/gateway/product, as in the address of this entry.
+	Path        string    `json:"path"`
+	PublishedAt time.Time `json:"published_at"`
+	Release     string    `json:"release"`
+}
+
+// DirectoryPage defines model for DirectoryPage.
+type DirectoryPage struct {
+	Items      []DirectoryEntry `json:"items"`
+	NextCursor *string          `json:"next_cursor,omitempty"`
+}
+
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
 	Field  string `json:"field"`
 	Reason string `json:"reason"`
 }
+
+// FlowType What protects a route.
+type FlowType string
+
+// Gateway defines model for Gateway.
+type Gateway struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// CurrentRevision 0 before the first.
+	CurrentRevision int                `json:"current_revision"`
+	Description     string             `json:"description"`
+	Id              openapi_types.UUID `json:"id"`
+	Name            Name               `json:"name"`
+	OrganizationId  openapi_types.UUID `json:"organization_id"`
+
+	// Slug Lower-case letters, digits and single hyphens between them.
+	Slug      Slug      `json:"slug"`
+	UpdatedAt time.Time `json:"updated_at"`
+	Upstream  string    `json:"upstream"`
+}
+
+// GatewayConfig defines model for GatewayConfig.
+type GatewayConfig struct {
+	Routes []Route `json:"routes"`
+}
+
+// GatewayInput defines model for GatewayInput.
+type GatewayInput struct {
+	Description *string `json:"description,omitempty"`
+	Name        Name    `json:"name"`
+
+	// Slug Lower-case letters, digits and single hyphens between them.
+	Slug Slug `json:"slug"`
+
+	// Upstream An http or https URL without user, query or fragment.
+	Upstream string `json:"upstream"`
+}
+
+// GatewayPage defines model for GatewayPage.
+type GatewayPage struct {
+	Items      []Gateway `json:"items"`
+	NextCursor *string   `json:"next_cursor,omitempty"`
+}
+
+// GatewayRole defines model for GatewayRole.
+type GatewayRole string
+
+// Grant defines model for Grant.
+type Grant struct {
+	CreatedAt time.Time   `json:"created_at"`
+	Role      GatewayRole `json:"role"`
+	Subject   string      `json:"subject"`
+	Type      GrantType   `json:"type"`
+	UpdatedAt time.Time   `json:"updated_at"`
+}
+
+// GrantInput defines model for GrantInput.
+type GrantInput struct {
+	Role GatewayRole `json:"role"`
+}
+
+// GrantPage defines model for GrantPage.
+type GrantPage struct {
+	Items      []Grant `json:"items"`
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// GrantType defines model for GrantType.
+type GrantType string
 
 // Health defines model for Health.
 type Health struct {
@@ -134,6 +518,109 @@ type MeUser struct {
 // MeUserType defines model for MeUser.Type.
 type MeUserType string
 
+// Member defines model for Member.
+type Member struct {
+	CreatedAt time.Time          `json:"created_at"`
+	Email     string             `json:"email"`
+	Name      string             `json:"name"`
+	Role      OrganizationRole   `json:"role"`
+	UpdatedAt time.Time          `json:"updated_at"`
+	UserId    openapi_types.UUID `json:"user_id"`
+}
+
+// MemberChange defines model for MemberChange.
+type MemberChange struct {
+	Role OrganizationRole `json:"role"`
+}
+
+// MemberPage defines model for MemberPage.
+type MemberPage struct {
+	Items      []Member `json:"items"`
+	NextCursor *string  `json:"next_cursor,omitempty"`
+}
+
+// Name defines model for Name.
+type Name = string
+
+// OpenAPIDocument defines model for OpenAPIDocument.
+type OpenAPIDocument struct {
+	Info struct {
+		Title   string `json:"title"`
+		Version string `json:"version"`
+	} `json:"info"`
+
+	// Openapi Example: 3.0.3
+	Openapi              string                 `json:"openapi"`
+	Paths                map[string]interface{} `json:"paths"`
+	AdditionalProperties map[string]interface{} `json:"-"`
+}
+
+// Organization defines model for Organization.
+type Organization struct {
+	CreatedAt time.Time          `json:"created_at"`
+	Id        openapi_types.UUID `json:"id"`
+	Name      Name               `json:"name"`
+
+	// Slug Lower-case letters, digits and single hyphens between them.
+	Slug      Slug      `json:"slug"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// OrganizationChange defines model for OrganizationChange.
+type OrganizationChange struct {
+	Name *Name `json:"name,omitempty"`
+
+	// Slug Lower-case letters, digits and single hyphens between them.
+	Slug *Slug `json:"slug,omitempty"`
+}
+
+// OrganizationDeletion How many of each.
+type OrganizationDeletion struct {
+	ApiKeys int `json:"api_keys"`
+	Clients int `json:"clients"`
+
+	// Digest Stands for these numbers.
+	Digest   string `json:"digest"`
+	Gateways int    `json:"gateways"`
+	Members  int    `json:"members"`
+	Products int    `json:"products"`
+}
+
+// OrganizationInput defines model for OrganizationInput.
+type OrganizationInput struct {
+	Name Name `json:"name"`
+
+	// Slug Lower-case letters, digits and single hyphens between them.
+	Slug Slug `json:"slug"`
+}
+
+// OrganizationOfCaller defines model for OrganizationOfCaller.
+type OrganizationOfCaller struct {
+	CreatedAt time.Time          `json:"created_at"`
+	Id        openapi_types.UUID `json:"id"`
+	Name      Name               `json:"name"`
+	Role      OrganizationRole   `json:"role"`
+
+	// Slug Lower-case letters, digits and single hyphens between them.
+	Slug      Slug      `json:"slug"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// OrganizationPage defines model for OrganizationPage.
+type OrganizationPage struct {
+	Items      []OrganizationOfCaller `json:"items"`
+	NextCursor *string                `json:"next_cursor,omitempty"`
+}
+
+// OrganizationRole defines model for OrganizationRole.
+type OrganizationRole string
+
+// OrganizationTransfer defines model for OrganizationTransfer.
+type OrganizationTransfer struct {
+	// UserId A member who is to be the owner.
+	UserId openapi_types.UUID `json:"user_id"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	// Code Stable; programs branch on it.
@@ -148,13 +635,573 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// Product defines model for Product.
+type Product struct {
+	CreatedAt   time.Time          `json:"created_at"`
+	Description string             `json:"description"`
+	FlowTypes   []FlowType         `json:"flow_types"`
+	GatewayId   openapi_types.UUID `json:"gateway_id"`
+	HasDocument bool               `json:"has_document"`
+	Id          openapi_types.UUID `json:"id"`
+	Name        Name               `json:"name"`
+	Published   bool               `json:"published"`
+	PublishedAt *time.Time         `json:"published_at,omitempty"`
+
+	// Release The version that its makers give it.
+	Release string `json:"release"`
+
+	// Slug Lower-case letters, digits and single hyphens between them.
+	Slug      Slug      `json:"slug"`
+	UpdatedAt time.Time `json:"updated_at"`
+
+	// Visibility Who may see it. Of a private product those who may edit the gateway.
+	Visibility Visibility `json:"visibility"`
+}
+
+// ProductInput defines model for ProductInput.
+type ProductInput struct {
+	Description *string     `json:"description,omitempty"`
+	FlowTypes   *[]FlowType `json:"flow_types,omitempty"`
+	Name        Name        `json:"name"`
+	Release     *string     `json:"release,omitempty"`
+
+	// Slug Lower-case letters, digits and single hyphens between them.
+	Slug Slug `json:"slug"`
+
+	// Visibility Who may see it. Of a private product those who may edit the gateway.
+	Visibility Visibility `json:"visibility"`
+}
+
+// ProductPage defines model for ProductPage.
+type ProductPage struct {
+	Items      []Product `json:"items"`
+	NextCursor *string   `json:"next_cursor,omitempty"`
+}
+
+// Revision defines model for Revision.
+type Revision struct {
+	Config    GatewayConfig `json:"config"`
+	CreatedAt time.Time     `json:"created_at"`
+	CreatedBy struct {
+		Id   string `json:"id"`
+		Type string `json:"type"`
+	} `json:"created_by"`
+	Note   string `json:"note"`
+	Number int    `json:"number"`
+
+	// Restores The revision that this one repeats.
+	Restores *int `json:"restores,omitempty"`
+
+	// Routes How many.
+	Routes int `json:"routes"`
+}
+
+// RevisionDiff defines model for RevisionDiff.
+type RevisionDiff struct {
+	Added   []Route `json:"added"`
+	Changed []struct {
+		After  Route `json:"after"`
+		Before Route `json:"before"`
+	} `json:"changed"`
+	From    int     `json:"from"`
+	Removed []Route `json:"removed"`
+	To      int     `json:"to"`
+}
+
+// RevisionInput defines model for RevisionInput.
+type RevisionInput struct {
+	Config GatewayConfig `json:"config"`
+	Note   *string       `json:"note,omitempty"`
+}
+
+// RevisionPage defines model for RevisionPage.
+type RevisionPage struct {
+	Items      []RevisionSummary `json:"items"`
+	NextCursor *int              `json:"next_cursor,omitempty"`
+}
+
+// RevisionSummary defines model for RevisionSummary.
+type RevisionSummary struct {
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy struct {
+		Id   string `json:"id"`
+		Type string `json:"type"`
+	} `json:"created_by"`
+	Note   string `json:"note"`
+	Number int    `json:"number"`
+
+	// Restores The revision that this one repeats.
+	Restores *int `json:"restores,omitempty"`
+
+	// Routes How many.
+	Routes int `json:"routes"`
+}
+
+// Route defines model for Route.
+type Route struct {
+	// FlowType What protects a route.
+	FlowType FlowType `json:"flow_type"`
+
+	// Jwt Who is trusted. Needed for `jwt-auth`, and only there.
+	Jwt *struct {
+		Audiences []string `json:"audiences"`
+		Issuer    string   `json:"issuer"`
+		JwksUri   string   `json:"jwks_uri"`
+	} `json:"jwt,omitempty"`
+	Methods []RouteMethods `json:"methods"`
+
+	// Path Begins with a slash; a last segment `**` stands for everything below, `*` for one segment.
+	Path string `json:"path"`
+
+	// Scopes What a token or key must carry. Not for `public` and `authorization-code`.
+	Scopes *[]string `json:"scopes,omitempty"`
+}
+
+// RouteMethods defines model for Route.Methods.
+type RouteMethods string
+
+// Slug Lower-case letters, digits and single hyphens between them.
+type Slug = string
+
+// Visibility Who may see it. Of a private product those who may edit the gateway.
+type Visibility string
+
+// AccessCursor defines model for AccessCursor.
+type AccessCursor = string
+
+// Cursor defines model for Cursor.
+type Cursor = string
+
+// GatewayID defines model for GatewayID.
+type GatewayID = openapi_types.UUID
+
+// GrantCursor defines model for GrantCursor.
+type GrantCursor = string
+
+// GrantSubject defines model for GrantSubject.
+type GrantSubject = openapi_types.UUID
+
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
+// Limit defines model for Limit.
+type Limit = int
+
+// OrganizationID defines model for OrganizationID.
+type OrganizationID = openapi_types.UUID
+
+// ProductID defines model for ProductID.
+type ProductID = openapi_types.UUID
+
+// RevisionCursor defines model for RevisionCursor.
+type RevisionCursor = int
+
+// RevisionNumber defines model for RevisionNumber.
+type RevisionNumber = int
+
+// UserID defines model for UserID.
+type UserID = openapi_types.UUID
+
+// ListMyGatewaysParams defines parameters for ListMyGateways.
+type ListMyGatewaysParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// DeleteGatewayParams defines parameters for DeleteGateway.
+type DeleteGatewayParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdateGatewayParams defines parameters for UpdateGateway.
+type UpdateGatewayParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListAccessParams defines parameters for ListAccess.
+type ListAccessParams struct {
+	// Cursor As `next_cursor` says.
+	Cursor *AccessCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// PutConfigParams defines parameters for PutConfig.
+type PutConfigParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey The same request with the same key, sent again within 24 hours, is not carried out again and gets the first answer
+	// (without secrets). The key belongs to caller, operation and organization.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListGrantsParams defines parameters for ListGrants.
+type ListGrantsParams struct {
+	// Cursor As `next_cursor` says.
+	Cursor *GrantCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// DeleteGrantParams defines parameters for DeleteGrant.
+type DeleteGrantParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// PutGrantParams defines parameters for PutGrant.
+type PutGrantParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListProductsParams defines parameters for ListProducts.
+type ListProductsParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CreateProductParams defines parameters for CreateProduct.
+type CreateProductParams struct {
+	// IdempotencyKey The same request with the same key, sent again within 24 hours, is not carried out again and gets the first answer
+	// (without secrets). The key belongs to caller, operation and organization.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListRevisionsParams defines parameters for ListRevisions.
+type ListRevisionsParams struct {
+	// Cursor As `next_cursor` says.
+	Cursor *RevisionCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// DiffRevisionParams defines parameters for DiffRevision.
+type DiffRevisionParams struct {
+	Against *int `form:"against,omitempty" json:"against,omitempty"`
+}
+
+// RestoreRevisionParams defines parameters for RestoreRevision.
+type RestoreRevisionParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey The same request with the same key, sent again within 24 hours, is not carried out again and gets the first answer
+	// (without secrets). The key belongs to caller, operation and organization.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // GetConsentParams defines parameters for GetConsent.
 type GetConsentParams struct {
 	ConsentChallenge Challenge `form:"consent_challenge" json:"consent_challenge"`
 }
 
+// ListOrganizationsParams defines parameters for ListOrganizations.
+type ListOrganizationsParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CreateOrganizationParams defines parameters for CreateOrganization.
+type CreateOrganizationParams struct {
+	// IdempotencyKey The same request with the same key, sent again within 24 hours, is not carried out again and gets the first answer
+	// (without secrets). The key belongs to caller, operation and organization.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteOrganizationParams defines parameters for DeleteOrganization.
+type DeleteOrganizationParams struct {
+	Cascade *bool `form:"cascade,omitempty" json:"cascade,omitempty"`
+
+	// Expected The `digest` of getOrganizationDeletion. Needed with `cascade`.
+	Expected *string `form:"expected,omitempty" json:"expected,omitempty"`
+
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdateOrganizationParams defines parameters for UpdateOrganization.
+type UpdateOrganizationParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListAuditEventsParams defines parameters for ListAuditEvents.
+type ListAuditEventsParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Actor The id of who did it.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Action Such as `member.update`, or `member.` for all that begin so.
+	Action *string `form:"action,omitempty" json:"action,omitempty"`
+
+	// Target The id of what was changed.
+	Target *string    `form:"target,omitempty" json:"target,omitempty"`
+	From   *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until Exclusive.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// ExportAuditEventsParams defines parameters for ExportAuditEvents.
+type ExportAuditEventsParams struct {
+	Format ExportAuditEventsParamsFormat `form:"format" json:"format"`
+
+	// Actor The id of who did it.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Action Such as `member.update`, or `member.` for all that begin so.
+	Action *string `form:"action,omitempty" json:"action,omitempty"`
+
+	// Target The id of what was changed.
+	Target *string    `form:"target,omitempty" json:"target,omitempty"`
+	From   *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until Exclusive.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// ExportAuditEventsParamsFormat defines parameters for ExportAuditEvents.
+type ExportAuditEventsParamsFormat string
+
+// ListGatewaysParams defines parameters for ListGateways.
+type ListGatewaysParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CreateGatewayParams defines parameters for CreateGateway.
+type CreateGatewayParams struct {
+	// IdempotencyKey The same request with the same key, sent again within 24 hours, is not carried out again and gets the first answer
+	// (without secrets). The key belongs to caller, operation and organization.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListMembersParams defines parameters for ListMembers.
+type ListMembersParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit            `form:"limit,omitempty" json:"limit,omitempty"`
+	Role  *OrganizationRole `form:"role,omitempty" json:"role,omitempty"`
+}
+
+// RemoveMemberParams defines parameters for RemoveMember.
+type RemoveMemberParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdateMemberParams defines parameters for UpdateMember.
+type UpdateMemberParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// DeleteProductParams defines parameters for DeleteProduct.
+type DeleteProductParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdateProductParams defines parameters for UpdateProduct.
+type UpdateProductParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// DeleteProductDocumentParams defines parameters for DeleteProductDocument.
+type DeleteProductDocumentParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// PutProductDocumentParams defines parameters for PutProductDocument.
+type PutProductDocumentParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UnpublishProductParams defines parameters for UnpublishProduct.
+type UnpublishProductParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// PublishProductParams defines parameters for PublishProduct.
+type PublishProductParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// SearchDirectoryParams defines parameters for SearchDirectory.
+type SearchDirectoryParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Q Words that the name or the description holds.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+}
+
+// UpdateGatewayJSONRequestBody defines body for UpdateGateway for application/json ContentType.
+type UpdateGatewayJSONRequestBody = GatewayInput
+
+// PutConfigJSONRequestBody defines body for PutConfig for application/json ContentType.
+type PutConfigJSONRequestBody = RevisionInput
+
+// PutGrantJSONRequestBody defines body for PutGrant for application/json ContentType.
+type PutGrantJSONRequestBody = GrantInput
+
+// CreateProductJSONRequestBody defines body for CreateProduct for application/json ContentType.
+type CreateProductJSONRequestBody = ProductInput
+
 // DecideConsentJSONRequestBody defines body for DecideConsent for application/json ContentType.
 type DecideConsentJSONRequestBody = ConsentDecision
+
+// CreateOrganizationJSONRequestBody defines body for CreateOrganization for application/json ContentType.
+type CreateOrganizationJSONRequestBody = OrganizationInput
+
+// UpdateOrganizationJSONRequestBody defines body for UpdateOrganization for application/json ContentType.
+type UpdateOrganizationJSONRequestBody = OrganizationChange
+
+// CreateGatewayJSONRequestBody defines body for CreateGateway for application/json ContentType.
+type CreateGatewayJSONRequestBody = GatewayInput
+
+// UpdateMemberJSONRequestBody defines body for UpdateMember for application/json ContentType.
+type UpdateMemberJSONRequestBody = MemberChange
+
+// TransferOrganizationJSONRequestBody defines body for TransferOrganization for application/json ContentType.
+type TransferOrganizationJSONRequestBody = OrganizationTransfer
+
+// UpdateProductJSONRequestBody defines body for UpdateProduct for application/json ContentType.
+type UpdateProductJSONRequestBody = ProductInput
+
+// PutProductDocumentJSONRequestBody defines body for PutProductDocument for application/json ContentType.
+type PutProductDocumentJSONRequestBody = OpenAPIDocument
+
+// Getter for additional properties for OpenAPIDocument. Returns the specified
+// element and whether it was found
+func (a OpenAPIDocument) Get(fieldName string) (value interface{}, found bool) {
+	if a.AdditionalProperties != nil {
+		value, found = a.AdditionalProperties[fieldName]
+	}
+	return
+}
+
+// Setter for additional properties for OpenAPIDocument
+func (a *OpenAPIDocument) Set(fieldName string, value interface{}) {
+	if a.AdditionalProperties == nil {
+		a.AdditionalProperties = make(map[string]interface{})
+	}
+	a.AdditionalProperties[fieldName] = value
+}
+
+// Override default JSON handling for OpenAPIDocument to handle AdditionalProperties
+func (a *OpenAPIDocument) UnmarshalJSON(b []byte) error {
+	object := make(map[string]json.RawMessage)
+	err := json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["info"]; found {
+		err = json.Unmarshal(raw, &a.Info)
+		if err != nil {
+			return fmt.Errorf("error reading 'info': %w", err)
+		}
+		delete(object, "info")
+	}
+
+	if raw, found := object["openapi"]; found {
+		err = json.Unmarshal(raw, &a.Openapi)
+		if err != nil {
+			return fmt.Errorf("error reading 'openapi': %w", err)
+		}
+		delete(object, "openapi")
+	}
+
+	if raw, found := object["paths"]; found {
+		err = json.Unmarshal(raw, &a.Paths)
+		if err != nil {
+			return fmt.Errorf("error reading 'paths': %w", err)
+		}
+		delete(object, "paths")
+	}
+
+	if len(object) != 0 {
+		a.AdditionalProperties = make(map[string]interface{})
+		for fieldName, fieldBuf := range object {
+			var fieldVal interface{}
+			err := json.Unmarshal(fieldBuf, &fieldVal)
+			if err != nil {
+				return fmt.Errorf("error unmarshaling field %s: %w", fieldName, err)
+			}
+			a.AdditionalProperties[fieldName] = fieldVal
+		}
+	}
+	return nil
+}
+
+// Override default JSON handling for OpenAPIDocument to handle AdditionalProperties
+func (a OpenAPIDocument) MarshalJSON() ([]byte, error) {
+	var err error
+	object := make(map[string]json.RawMessage)
+
+	object["info"], err = json.Marshal(a.Info)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'info': %w", err)
+	}
+
+	object["openapi"], err = json.Marshal(a.Openapi)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'openapi': %w", err)
+	}
+
+	if a.Paths != nil {
+		object["paths"], err = json.Marshal(a.Paths)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'paths': %w", err)
+		}
+	}
+
+	for fieldName, field := range a.AdditionalProperties {
+		object[fieldName], err = json.Marshal(field)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling '%s': %w", fieldName, err)
+		}
+	}
+	return json.Marshal(object)
+}
 
 // AsMeUser returns the union data inside the Me as a MeUser
 func (t Me) AsMeUser() (MeUser, error) {
@@ -259,6 +1306,54 @@ func (t *Me) UnmarshalJSON(b []byte) error {
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListMyGateways Every gateway that the caller may view, of whichever organization.
+	// (GET /api/gateways)
+	ListMyGateways(c *gin.Context, params ListMyGatewaysParams)
+	// DeleteGateway End a gateway. Refused while it has products.
+	// (DELETE /api/gateways/{gateway})
+	DeleteGateway(c *gin.Context, gateway GatewayID, params DeleteGatewayParams)
+	// GetGateway One gateway.
+	// (GET /api/gateways/{gateway})
+	GetGateway(c *gin.Context, gateway GatewayID)
+	// UpdateGateway The gateway as it shall be.
+	// (PUT /api/gateways/{gateway})
+	UpdateGateway(c *gin.Context, gateway GatewayID, params UpdateGatewayParams)
+	// ListAccess Who has access, and why.
+	// (GET /api/gateways/{gateway}/access)
+	ListAccess(c *gin.Context, gateway GatewayID, params ListAccessParams)
+	// GetConfig The configuration in force.
+	// (GET /api/gateways/{gateway}/config)
+	GetConfig(c *gin.Context, gateway GatewayID)
+	// PutConfig Publish a configuration. It becomes a revision that nothing changes.
+	// (PUT /api/gateways/{gateway}/config)
+	PutConfig(c *gin.Context, gateway GatewayID, params PutConfigParams)
+	// ListGrants What has been given on this gateway itself.
+	// (GET /api/gateways/{gateway}/grants)
+	ListGrants(c *gin.Context, gateway GatewayID, params ListGrantsParams)
+	// DeleteGrant Take it away. What the organization gives remains.
+	// (DELETE /api/gateways/{gateway}/grants/{type}/{subject})
+	DeleteGrant(c *gin.Context, gateway GatewayID, pType GrantType, subject GrantSubject, params DeleteGrantParams)
+	// PutGrant Give somebody a role on the gateway, or another one.
+	// (PUT /api/gateways/{gateway}/grants/{type}/{subject})
+	PutGrant(c *gin.Context, gateway GatewayID, pType GrantType, subject GrantSubject, params PutGrantParams)
+	// ListProducts The gateway's products that the caller may view.
+	// (GET /api/gateways/{gateway}/products)
+	ListProducts(c *gin.Context, gateway GatewayID, params ListProductsParams)
+	// CreateProduct A new product of the gateway, not published.
+	// (POST /api/gateways/{gateway}/products)
+	CreateProduct(c *gin.Context, gateway GatewayID, params CreateProductParams)
+	// ListRevisions All revisions, newest first, without their routes.
+	// (GET /api/gateways/{gateway}/revisions)
+	ListRevisions(c *gin.Context, gateway GatewayID, params ListRevisionsParams)
+	// GetRevision One revision.
+	// (GET /api/gateways/{gateway}/revisions/{number})
+	GetRevision(c *gin.Context, gateway GatewayID, number RevisionNumber)
+	// DiffRevision What this revision changed, compared with the one before or with another.
+	// (GET /api/gateways/{gateway}/revisions/{number}/diff)
+	DiffRevision(c *gin.Context, gateway GatewayID, number RevisionNumber, params DiffRevisionParams)
+	// RestoreRevision Publish what a revision says once more, as a new one.
+	// (POST /api/gateways/{gateway}/revisions/{number}/restore)
+	RestoreRevision(c *gin.Context, gateway GatewayID, number RevisionNumber, params RestoreRevisionParams)
 	// GetMe Who is calling.
 	// (GET /api/me)
 	GetMe(c *gin.Context)
@@ -268,6 +1363,87 @@ type ServerInterface interface {
 	// DecideConsent The person's answer.
 	// (POST /api/oauth2/consent)
 	DecideConsent(c *gin.Context)
+	// ListOrganizations The caller's organizations.
+	// (GET /api/organizations)
+	ListOrganizations(c *gin.Context, params ListOrganizationsParams)
+	// CreateOrganization A new organization, whose owner is the caller.
+	// (POST /api/organizations)
+	CreateOrganization(c *gin.Context, params CreateOrganizationParams)
+	// DeleteOrganization End an organization.
+	// (DELETE /api/organizations/{organization})
+	DeleteOrganization(c *gin.Context, organization OrganizationID, params DeleteOrganizationParams)
+	// GetOrganization One organization.
+	// (GET /api/organizations/{organization})
+	GetOrganization(c *gin.Context, organization OrganizationID)
+	// UpdateOrganization Another name, another slug.
+	// (PATCH /api/organizations/{organization})
+	UpdateOrganization(c *gin.Context, organization OrganizationID, params UpdateOrganizationParams)
+	// ListAuditEvents Who did what, newest first.
+	// (GET /api/organizations/{organization}/audit)
+	ListAuditEvents(c *gin.Context, organization OrganizationID, params ListAuditEventsParams)
+	// ExportAuditEvents The same as a file, as far back as it goes.
+	// (GET /api/organizations/{organization}/audit/export)
+	ExportAuditEvents(c *gin.Context, organization OrganizationID, params ExportAuditEventsParams)
+	// GetOrganizationDeletion What would go if the organization were deleted with everything that it owns.
+	// (GET /api/organizations/{organization}/deletion)
+	GetOrganizationDeletion(c *gin.Context, organization OrganizationID)
+	// ListGateways The organization's gateways.
+	// (GET /api/organizations/{organization}/gateways)
+	ListGateways(c *gin.Context, organization OrganizationID, params ListGatewaysParams)
+	// CreateGateway A new gateway of the organization, owned by whoever creates it.
+	// (POST /api/organizations/{organization}/gateways)
+	CreateGateway(c *gin.Context, organization OrganizationID, params CreateGatewayParams)
+	// ListMembers Who belongs to the organization.
+	// (GET /api/organizations/{organization}/members)
+	ListMembers(c *gin.Context, organization OrganizationID, params ListMembersParams)
+	// RemoveMember Somebody belongs to the organization no more, and loses what they were given on its gateways.
+	// (DELETE /api/organizations/{organization}/members/{user})
+	RemoveMember(c *gin.Context, organization OrganizationID, user UserID, params RemoveMemberParams)
+	// GetMember One member.
+	// (GET /api/organizations/{organization}/members/{user})
+	GetMember(c *gin.Context, organization OrganizationID, user UserID)
+	// UpdateMember Another role. Only an owner makes or unmakes an owner.
+	// (PATCH /api/organizations/{organization}/members/{user})
+	UpdateMember(c *gin.Context, organization OrganizationID, user UserID, params UpdateMemberParams)
+	// LeaveOrganization The caller leaves. The last owner cannot.
+	// (DELETE /api/organizations/{organization}/membership)
+	LeaveOrganization(c *gin.Context, organization OrganizationID)
+	// TransferOrganization Make another member the owner in the caller's place, who stays as an admin.
+	// (POST /api/organizations/{organization}/transfer)
+	TransferOrganization(c *gin.Context, organization OrganizationID)
+	// DeleteProduct End a product.
+	// (DELETE /api/products/{product})
+	DeleteProduct(c *gin.Context, product ProductID, params DeleteProductParams)
+	// GetProduct One product.
+	// (GET /api/products/{product})
+	GetProduct(c *gin.Context, product ProductID)
+	// UpdateProduct The product as it shall be.
+	// (PUT /api/products/{product})
+	UpdateProduct(c *gin.Context, product ProductID, params UpdateProductParams)
+	// DeleteProductDocument Detach it.
+	// (DELETE /api/products/{product}/document)
+	DeleteProductDocument(c *gin.Context, product ProductID, params DeleteProductDocumentParams)
+	// GetProductDocument The product's OpenAPI document.
+	// (GET /api/products/{product}/document)
+	GetProductDocument(c *gin.Context, product ProductID)
+	// PutProductDocument Attach an OpenAPI document.
+	// (PUT /api/products/{product}/document)
+	PutProductDocument(c *gin.Context, product ProductID, params PutProductDocumentParams)
+	// UnpublishProduct Publish it no longer.
+	// (DELETE /api/products/{product}/publication)
+	UnpublishProduct(c *gin.Context, product ProductID, params UnpublishProductParams)
+	// PublishProduct Publish it. A public one is in the directory from then on.
+	// (PUT /api/products/{product}/publication)
+	PublishProduct(c *gin.Context, product ProductID, params PublishProductParams)
+	// SearchDirectory Published public products, of all organizations.
+	// (GET /api/public/directory)
+	SearchDirectory(c *gin.Context, params SearchDirectoryParams)
+	// GetDirectoryEntry One published public product.
+	// (GET /api/public/directory/{organization_slug}/{gateway_slug}/{product_slug})
+	GetDirectoryEntry(c *gin.Context, organizationSlug Slug, gatewaySlug Slug, productSlug Slug)
+	// GetDirectoryDocument Its OpenAPI document.
+	// (GET /api/public/directory/{organization_slug}/{gateway_slug}/{product_slug}/document)
+	GetDirectoryDocument(c *gin.Context, organizationSlug Slug, gatewaySlug Slug, productSlug Slug)
 	// GetPublicHealth Whether the API serves. Says nothing of what it depends on.
 	// (GET /api/public/health)
 	GetPublicHealth(c *gin.Context)
@@ -281,6 +1457,772 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(c *gin.Context)
+
+// ListMyGateways operation middleware
+func (siw *ServerInterfaceWrapper) ListMyGateways(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListMyGatewaysParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListMyGateways(c, params)
+}
+
+// DeleteGateway operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGateway(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteGatewayParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteGateway(c, gateway, params)
+}
+
+// GetGateway operation middleware
+func (siw *ServerInterfaceWrapper) GetGateway(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetGateway(c, gateway)
+}
+
+// UpdateGateway operation middleware
+func (siw *ServerInterfaceWrapper) UpdateGateway(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateGatewayParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UpdateGateway(c, gateway, params)
+}
+
+// ListAccess operation middleware
+func (siw *ServerInterfaceWrapper) ListAccess(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAccessParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListAccess(c, gateway, params)
+}
+
+// GetConfig operation middleware
+func (siw *ServerInterfaceWrapper) GetConfig(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetConfig(c, gateway)
+}
+
+// PutConfig operation middleware
+func (siw *ServerInterfaceWrapper) PutConfig(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutConfigParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutConfig(c, gateway, params)
+}
+
+// ListGrants operation middleware
+func (siw *ServerInterfaceWrapper) ListGrants(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGrantsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListGrants(c, gateway, params)
+}
+
+// DeleteGrant operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGrant(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "type" -------------
+	var pType GrantType
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", c.Param("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter type: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "subject" -------------
+	var subject GrantSubject
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subject", c.Param("subject"), &subject, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter subject: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteGrantParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteGrant(c, gateway, pType, subject, params)
+}
+
+// PutGrant operation middleware
+func (siw *ServerInterfaceWrapper) PutGrant(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "type" -------------
+	var pType GrantType
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", c.Param("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter type: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "subject" -------------
+	var subject GrantSubject
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subject", c.Param("subject"), &subject, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter subject: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutGrantParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutGrant(c, gateway, pType, subject, params)
+}
+
+// ListProducts operation middleware
+func (siw *ServerInterfaceWrapper) ListProducts(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProductsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListProducts(c, gateway, params)
+}
+
+// CreateProduct operation middleware
+func (siw *ServerInterfaceWrapper) CreateProduct(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateProductParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateProduct(c, gateway, params)
+}
+
+// ListRevisions operation middleware
+func (siw *ServerInterfaceWrapper) ListRevisions(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRevisionsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListRevisions(c, gateway, params)
+}
+
+// GetRevision operation middleware
+func (siw *ServerInterfaceWrapper) GetRevision(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "number" -------------
+	var number RevisionNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetRevision(c, gateway, number)
+}
+
+// DiffRevision operation middleware
+func (siw *ServerInterfaceWrapper) DiffRevision(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "number" -------------
+	var number RevisionNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiffRevisionParams
+
+	// ------------- Optional query parameter "against" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "against", c.Request.URL.Query(), &params.Against, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter against: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DiffRevision(c, gateway, number, params)
+}
+
+// RestoreRevision operation middleware
+func (siw *ServerInterfaceWrapper) RestoreRevision(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "gateway" -------------
+	var gateway GatewayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway", c.Param("gateway"), &gateway, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "number" -------------
+	var number RevisionNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RestoreRevisionParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RestoreRevision(c, gateway, number, params)
+}
 
 // GetMe operation middleware
 func (siw *ServerInterfaceWrapper) GetMe(c *gin.Context) {
@@ -335,6 +2277,1223 @@ func (siw *ServerInterfaceWrapper) DecideConsent(c *gin.Context) {
 	siw.Handler.DecideConsent(c)
 }
 
+// ListOrganizations operation middleware
+func (siw *ServerInterfaceWrapper) ListOrganizations(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOrganizationsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListOrganizations(c, params)
+}
+
+// CreateOrganization operation middleware
+func (siw *ServerInterfaceWrapper) CreateOrganization(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateOrganizationParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateOrganization(c, params)
+}
+
+// DeleteOrganization operation middleware
+func (siw *ServerInterfaceWrapper) DeleteOrganization(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteOrganizationParams
+
+	// ------------- Optional query parameter "cascade" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cascade", c.Request.URL.Query(), &params.Cascade, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cascade: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "expected" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "expected", c.Request.URL.Query(), &params.Expected, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter expected: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteOrganization(c, organization, params)
+}
+
+// GetOrganization operation middleware
+func (siw *ServerInterfaceWrapper) GetOrganization(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetOrganization(c, organization)
+}
+
+// UpdateOrganization operation middleware
+func (siw *ServerInterfaceWrapper) UpdateOrganization(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateOrganizationParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UpdateOrganization(c, organization, params)
+}
+
+// ListAuditEvents operation middleware
+func (siw *ServerInterfaceWrapper) ListAuditEvents(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditEventsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "actor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actor", c.Request.URL.Query(), &params.Actor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter actor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", c.Request.URL.Query(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter action: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "target" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "target", c.Request.URL.Query(), &params.Target, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter target: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", c.Request.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", c.Request.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter until: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListAuditEvents(c, organization, params)
+}
+
+// ExportAuditEvents operation middleware
+func (siw *ServerInterfaceWrapper) ExportAuditEvents(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportAuditEventsParams
+
+	// ------------- Required query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "format", c.Request.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter format: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "actor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actor", c.Request.URL.Query(), &params.Actor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter actor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", c.Request.URL.Query(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter action: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "target" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "target", c.Request.URL.Query(), &params.Target, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter target: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", c.Request.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter from: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", c.Request.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter until: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ExportAuditEvents(c, organization, params)
+}
+
+// GetOrganizationDeletion operation middleware
+func (siw *ServerInterfaceWrapper) GetOrganizationDeletion(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetOrganizationDeletion(c, organization)
+}
+
+// ListGateways operation middleware
+func (siw *ServerInterfaceWrapper) ListGateways(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGatewaysParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListGateways(c, organization, params)
+}
+
+// CreateGateway operation middleware
+func (siw *ServerInterfaceWrapper) CreateGateway(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateGatewayParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateGateway(c, organization, params)
+}
+
+// ListMembers operation middleware
+func (siw *ServerInterfaceWrapper) ListMembers(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListMembersParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "role" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "role", c.Request.URL.Query(), &params.Role, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter role: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListMembers(c, organization, params)
+}
+
+// RemoveMember operation middleware
+func (siw *ServerInterfaceWrapper) RemoveMember(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "user" -------------
+	var user UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", c.Param("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter user: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveMemberParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RemoveMember(c, organization, user, params)
+}
+
+// GetMember operation middleware
+func (siw *ServerInterfaceWrapper) GetMember(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "user" -------------
+	var user UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", c.Param("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter user: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetMember(c, organization, user)
+}
+
+// UpdateMember operation middleware
+func (siw *ServerInterfaceWrapper) UpdateMember(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "user" -------------
+	var user UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", c.Param("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter user: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateMemberParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UpdateMember(c, organization, user, params)
+}
+
+// LeaveOrganization operation middleware
+func (siw *ServerInterfaceWrapper) LeaveOrganization(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.LeaveOrganization(c, organization)
+}
+
+// TransferOrganization operation middleware
+func (siw *ServerInterfaceWrapper) TransferOrganization(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.TransferOrganization(c, organization)
+}
+
+// DeleteProduct operation middleware
+func (siw *ServerInterfaceWrapper) DeleteProduct(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "product" -------------
+	var product ProductID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "product", c.Param("product"), &product, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter product: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteProductParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteProduct(c, product, params)
+}
+
+// GetProduct operation middleware
+func (siw *ServerInterfaceWrapper) GetProduct(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "product" -------------
+	var product ProductID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "product", c.Param("product"), &product, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter product: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetProduct(c, product)
+}
+
+// UpdateProduct operation middleware
+func (siw *ServerInterfaceWrapper) UpdateProduct(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "product" -------------
+	var product ProductID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "product", c.Param("product"), &product, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter product: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateProductParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UpdateProduct(c, product, params)
+}
+
+// DeleteProductDocument operation middleware
+func (siw *ServerInterfaceWrapper) DeleteProductDocument(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "product" -------------
+	var product ProductID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "product", c.Param("product"), &product, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter product: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteProductDocumentParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteProductDocument(c, product, params)
+}
+
+// GetProductDocument operation middleware
+func (siw *ServerInterfaceWrapper) GetProductDocument(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "product" -------------
+	var product ProductID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "product", c.Param("product"), &product, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter product: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetProductDocument(c, product)
+}
+
+// PutProductDocument operation middleware
+func (siw *ServerInterfaceWrapper) PutProductDocument(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "product" -------------
+	var product ProductID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "product", c.Param("product"), &product, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter product: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutProductDocumentParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutProductDocument(c, product, params)
+}
+
+// UnpublishProduct operation middleware
+func (siw *ServerInterfaceWrapper) UnpublishProduct(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "product" -------------
+	var product ProductID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "product", c.Param("product"), &product, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter product: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UnpublishProductParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UnpublishProduct(c, product, params)
+}
+
+// PublishProduct operation middleware
+func (siw *ServerInterfaceWrapper) PublishProduct(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "product" -------------
+	var product ProductID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "product", c.Param("product"), &product, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter product: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishProductParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PublishProduct(c, product, params)
+}
+
+// SearchDirectory operation middleware
+func (siw *ServerInterfaceWrapper) SearchDirectory(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchDirectoryParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", c.Request.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter q: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.SearchDirectory(c, params)
+}
+
+// GetDirectoryEntry operation middleware
+func (siw *ServerInterfaceWrapper) GetDirectoryEntry(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization_slug" -------------
+	var organizationSlug Slug
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization_slug", c.Param("organization_slug"), &organizationSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization_slug: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "gateway_slug" -------------
+	var gatewaySlug Slug
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway_slug", c.Param("gateway_slug"), &gatewaySlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway_slug: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "product_slug" -------------
+	var productSlug Slug
+
+	err = runtime.BindStyledParameterWithOptions("simple", "product_slug", c.Param("product_slug"), &productSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter product_slug: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetDirectoryEntry(c, organizationSlug, gatewaySlug, productSlug)
+}
+
+// GetDirectoryDocument operation middleware
+func (siw *ServerInterfaceWrapper) GetDirectoryDocument(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization_slug" -------------
+	var organizationSlug Slug
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization_slug", c.Param("organization_slug"), &organizationSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization_slug: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "gateway_slug" -------------
+	var gatewaySlug Slug
+
+	err = runtime.BindStyledParameterWithOptions("simple", "gateway_slug", c.Param("gateway_slug"), &gatewaySlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter gateway_slug: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "product_slug" -------------
+	var productSlug Slug
+
+	err = runtime.BindStyledParameterWithOptions("simple", "product_slug", c.Param("product_slug"), &productSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter product_slug: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetDirectoryDocument(c, organizationSlug, gatewaySlug, productSlug)
+}
+
 // GetPublicHealth operation middleware
 func (siw *ServerInterfaceWrapper) GetPublicHealth(c *gin.Context) {
 
@@ -375,13 +3534,493 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 		ErrorHandler:       errorHandler,
 	}
 
-	router.GET(options.BaseURL+"/api/public/health", wrapper.GetPublicHealth)
+	router.GET(options.BaseURL+"/api/gateways", wrapper.ListMyGateways)
+	router.DELETE(options.BaseURL+"/api/gateways/:gateway", wrapper.DeleteGateway)
+	router.GET(options.BaseURL+"/api/gateways/:gateway", wrapper.GetGateway)
+	router.PUT(options.BaseURL+"/api/gateways/:gateway", wrapper.UpdateGateway)
+	router.GET(options.BaseURL+"/api/gateways/:gateway/access", wrapper.ListAccess)
+	router.GET(options.BaseURL+"/api/gateways/:gateway/config", wrapper.GetConfig)
+	router.PUT(options.BaseURL+"/api/gateways/:gateway/config", wrapper.PutConfig)
+	router.GET(options.BaseURL+"/api/gateways/:gateway/grants", wrapper.ListGrants)
+	router.DELETE(options.BaseURL+"/api/gateways/:gateway/grants/:type/:subject", wrapper.DeleteGrant)
+	router.PUT(options.BaseURL+"/api/gateways/:gateway/grants/:type/:subject", wrapper.PutGrant)
+	router.GET(options.BaseURL+"/api/gateways/:gateway/products", wrapper.ListProducts)
+	router.POST(options.BaseURL+"/api/gateways/:gateway/products", wrapper.CreateProduct)
+	router.GET(options.BaseURL+"/api/gateways/:gateway/revisions", wrapper.ListRevisions)
+	router.GET(options.BaseURL+"/api/gateways/:gateway/revisions/:number", wrapper.GetRevision)
+	router.GET(options.BaseURL+"/api/gateways/:gateway/revisions/:number/diff", wrapper.DiffRevision)
+	router.POST(options.BaseURL+"/api/gateways/:gateway/revisions/:number/restore", wrapper.RestoreRevision)
 	router.GET(options.BaseURL+"/api/me", wrapper.GetMe)
 	router.GET(options.BaseURL+"/api/oauth2/consent", wrapper.GetConsent)
 	router.POST(options.BaseURL+"/api/oauth2/consent", wrapper.DecideConsent)
+	router.GET(options.BaseURL+"/api/organizations", wrapper.ListOrganizations)
+	router.POST(options.BaseURL+"/api/organizations", wrapper.CreateOrganization)
+	router.DELETE(options.BaseURL+"/api/organizations/:organization", wrapper.DeleteOrganization)
+	router.GET(options.BaseURL+"/api/organizations/:organization", wrapper.GetOrganization)
+	router.PATCH(options.BaseURL+"/api/organizations/:organization", wrapper.UpdateOrganization)
+	router.GET(options.BaseURL+"/api/organizations/:organization/audit", wrapper.ListAuditEvents)
+	router.GET(options.BaseURL+"/api/organizations/:organization/audit/export", wrapper.ExportAuditEvents)
+	router.GET(options.BaseURL+"/api/organizations/:organization/deletion", wrapper.GetOrganizationDeletion)
+	router.GET(options.BaseURL+"/api/organizations/:organization/gateways", wrapper.ListGateways)
+	router.POST(options.BaseURL+"/api/organizations/:organization/gateways", wrapper.CreateGateway)
+	router.GET(options.BaseURL+"/api/organizations/:organization/members", wrapper.ListMembers)
+	router.DELETE(options.BaseURL+"/api/organizations/:organization/members/:user", wrapper.RemoveMember)
+	router.GET(options.BaseURL+"/api/organizations/:organization/members/:user", wrapper.GetMember)
+	router.PATCH(options.BaseURL+"/api/organizations/:organization/members/:user", wrapper.UpdateMember)
+	router.DELETE(options.BaseURL+"/api/organizations/:organization/membership", wrapper.LeaveOrganization)
+	router.POST(options.BaseURL+"/api/organizations/:organization/transfer", wrapper.TransferOrganization)
+	router.DELETE(options.BaseURL+"/api/products/:product", wrapper.DeleteProduct)
+	router.GET(options.BaseURL+"/api/products/:product", wrapper.GetProduct)
+	router.PUT(options.BaseURL+"/api/products/:product", wrapper.UpdateProduct)
+	router.DELETE(options.BaseURL+"/api/products/:product/document", wrapper.DeleteProductDocument)
+	router.GET(options.BaseURL+"/api/products/:product/document", wrapper.GetProductDocument)
+	router.PUT(options.BaseURL+"/api/products/:product/document", wrapper.PutProductDocument)
+	router.DELETE(options.BaseURL+"/api/products/:product/publication", wrapper.UnpublishProduct)
+	router.PUT(options.BaseURL+"/api/products/:product/publication", wrapper.PublishProduct)
+	router.GET(options.BaseURL+"/api/public/directory", wrapper.SearchDirectory)
+	router.GET(options.BaseURL+"/api/public/directory/:organization_slug/:gateway_slug/:product_slug", wrapper.GetDirectoryEntry)
+	router.GET(options.BaseURL+"/api/public/directory/:organization_slug/:gateway_slug/:product_slug/document", wrapper.GetDirectoryDocument)
+	router.GET(options.BaseURL+"/api/public/health", wrapper.GetPublicHealth)
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type ListMyGatewaysRequestObject struct {
+	Params ListMyGatewaysParams
+}
+
+type ListMyGatewaysResponseObject interface {
+	VisitListMyGatewaysResponse(w http.ResponseWriter) error
+}
+
+type ListMyGateways200JSONResponse GatewayPage
+
+func (response ListMyGateways200JSONResponse) VisitListMyGatewaysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGatewayRequestObject struct {
+	Gateway GatewayID `json:"gateway"`
+	Params  DeleteGatewayParams
+}
+
+type DeleteGatewayResponseObject interface {
+	VisitDeleteGatewayResponse(w http.ResponseWriter) error
+}
+
+type DeleteGateway204Response struct {
+}
+
+func (response DeleteGateway204Response) VisitDeleteGatewayResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetGatewayRequestObject struct {
+	Gateway GatewayID `json:"gateway"`
+}
+
+type GetGatewayResponseObject interface {
+	VisitGetGatewayResponse(w http.ResponseWriter) error
+}
+
+type GetGateway200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetGateway200JSONResponse struct {
+	Body    Gateway
+	Headers GetGateway200ResponseHeaders
+}
+
+func (response GetGateway200JSONResponse) VisitGetGatewayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGatewayRequestObject struct {
+	Gateway GatewayID `json:"gateway"`
+	Params  UpdateGatewayParams
+	Body    *UpdateGatewayJSONRequestBody
+}
+
+type UpdateGatewayResponseObject interface {
+	VisitUpdateGatewayResponse(w http.ResponseWriter) error
+}
+
+type UpdateGateway200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateGateway200JSONResponse struct {
+	Body    Gateway
+	Headers UpdateGateway200ResponseHeaders
+}
+
+func (response UpdateGateway200JSONResponse) VisitUpdateGatewayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccessRequestObject struct {
+	Gateway GatewayID `json:"gateway"`
+	Params  ListAccessParams
+}
+
+type ListAccessResponseObject interface {
+	VisitListAccessResponse(w http.ResponseWriter) error
+}
+
+type ListAccess200JSONResponse AccessPage
+
+func (response ListAccess200JSONResponse) VisitListAccessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConfigRequestObject struct {
+	Gateway GatewayID `json:"gateway"`
+}
+
+type GetConfigResponseObject interface {
+	VisitGetConfigResponse(w http.ResponseWriter) error
+}
+
+type GetConfig200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetConfig200JSONResponse struct {
+	Body    Revision
+	Headers GetConfig200ResponseHeaders
+}
+
+func (response GetConfig200JSONResponse) VisitGetConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutConfigRequestObject struct {
+	Gateway GatewayID `json:"gateway"`
+	Params  PutConfigParams
+	Body    *PutConfigJSONRequestBody
+}
+
+type PutConfigResponseObject interface {
+	VisitPutConfigResponse(w http.ResponseWriter) error
+}
+
+type PutConfig200ResponseHeaders struct {
+	ETag *string
+}
+
+type PutConfig200JSONResponse struct {
+	Body    Revision
+	Headers PutConfig200ResponseHeaders
+}
+
+func (response PutConfig200JSONResponse) VisitPutConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGrantsRequestObject struct {
+	Gateway GatewayID `json:"gateway"`
+	Params  ListGrantsParams
+}
+
+type ListGrantsResponseObject interface {
+	VisitListGrantsResponse(w http.ResponseWriter) error
+}
+
+type ListGrants200JSONResponse GrantPage
+
+func (response ListGrants200JSONResponse) VisitListGrantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrantRequestObject struct {
+	Gateway GatewayID    `json:"gateway"`
+	Type    GrantType    `json:"type"`
+	Subject GrantSubject `json:"subject"`
+	Params  DeleteGrantParams
+}
+
+type DeleteGrantResponseObject interface {
+	VisitDeleteGrantResponse(w http.ResponseWriter) error
+}
+
+type DeleteGrant204Response struct {
+}
+
+func (response DeleteGrant204Response) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type PutGrantRequestObject struct {
+	Gateway GatewayID    `json:"gateway"`
+	Type    GrantType    `json:"type"`
+	Subject GrantSubject `json:"subject"`
+	Params  PutGrantParams
+	Body    *PutGrantJSONRequestBody
+}
+
+type PutGrantResponseObject interface {
+	VisitPutGrantResponse(w http.ResponseWriter) error
+}
+
+type PutGrant200ResponseHeaders struct {
+	ETag *string
+}
+
+type PutGrant200JSONResponse struct {
+	Body    Grant
+	Headers PutGrant200ResponseHeaders
+}
+
+func (response PutGrant200JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProductsRequestObject struct {
+	Gateway GatewayID `json:"gateway"`
+	Params  ListProductsParams
+}
+
+type ListProductsResponseObject interface {
+	VisitListProductsResponse(w http.ResponseWriter) error
+}
+
+type ListProducts200JSONResponse ProductPage
+
+func (response ListProducts200JSONResponse) VisitListProductsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProductRequestObject struct {
+	Gateway GatewayID `json:"gateway"`
+	Params  CreateProductParams
+	Body    *CreateProductJSONRequestBody
+}
+
+type CreateProductResponseObject interface {
+	VisitCreateProductResponse(w http.ResponseWriter) error
+}
+
+type CreateProduct201ResponseHeaders struct {
+	ETag     *string
+	Location *string
+}
+
+type CreateProduct201JSONResponse struct {
+	Body    Product
+	Headers CreateProduct201ResponseHeaders
+}
+
+func (response CreateProduct201JSONResponse) VisitCreateProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRevisionsRequestObject struct {
+	Gateway GatewayID `json:"gateway"`
+	Params  ListRevisionsParams
+}
+
+type ListRevisionsResponseObject interface {
+	VisitListRevisionsResponse(w http.ResponseWriter) error
+}
+
+type ListRevisions200JSONResponse RevisionPage
+
+func (response ListRevisions200JSONResponse) VisitListRevisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevisionRequestObject struct {
+	Gateway GatewayID      `json:"gateway"`
+	Number  RevisionNumber `json:"number"`
+}
+
+type GetRevisionResponseObject interface {
+	VisitGetRevisionResponse(w http.ResponseWriter) error
+}
+
+type GetRevision200JSONResponse Revision
+
+func (response GetRevision200JSONResponse) VisitGetRevisionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffRevisionRequestObject struct {
+	Gateway GatewayID      `json:"gateway"`
+	Number  RevisionNumber `json:"number"`
+	Params  DiffRevisionParams
+}
+
+type DiffRevisionResponseObject interface {
+	VisitDiffRevisionResponse(w http.ResponseWriter) error
+}
+
+type DiffRevision200JSONResponse RevisionDiff
+
+func (response DiffRevision200JSONResponse) VisitDiffRevisionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreRevisionRequestObject struct {
+	Gateway GatewayID      `json:"gateway"`
+	Number  RevisionNumber `json:"number"`
+	Params  RestoreRevisionParams
+}
+
+type RestoreRevisionResponseObject interface {
+	VisitRestoreRevisionResponse(w http.ResponseWriter) error
+}
+
+type RestoreRevision201ResponseHeaders struct {
+	ETag *string
+}
+
+type RestoreRevision201JSONResponse struct {
+	Body    Revision
+	Headers RestoreRevision201ResponseHeaders
+}
+
+func (response RestoreRevision201JSONResponse) VisitRestoreRevisionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type GetMeRequestObject struct {
 }
@@ -412,50 +4051,6 @@ func (response GetMe200JSONResponse) VisitGetMeResponse(w http.ResponseWriter) e
 	return err
 }
 
-type GetMe401ApplicationProblemPlusJSONResponse struct {
-	ProblemApplicationProblemPlusJSONResponse
-}
-
-func (response GetMe401ApplicationProblemPlusJSONResponse) VisitGetMeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(401)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetMe403ApplicationProblemPlusJSONResponse Problem
-
-func (response GetMe403ApplicationProblemPlusJSONResponse) VisitGetMeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(403)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetMe503ApplicationProblemPlusJSONResponse Problem
-
-func (response GetMe503ApplicationProblemPlusJSONResponse) VisitGetMeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(503)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type GetConsentRequestObject struct {
 	Params GetConsentParams
 }
@@ -474,92 +4069,6 @@ func (response GetConsent200JSONResponse) VisitGetConsentResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetConsent400ApplicationProblemPlusJSONResponse struct {
-	ProblemApplicationProblemPlusJSONResponse
-}
-
-func (response GetConsent400ApplicationProblemPlusJSONResponse) VisitGetConsentResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(400)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetConsent401ApplicationProblemPlusJSONResponse Problem
-
-func (response GetConsent401ApplicationProblemPlusJSONResponse) VisitGetConsentResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(401)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetConsent403ApplicationProblemPlusJSONResponse Problem
-
-func (response GetConsent403ApplicationProblemPlusJSONResponse) VisitGetConsentResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(403)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetConsent404ApplicationProblemPlusJSONResponse Problem
-
-func (response GetConsent404ApplicationProblemPlusJSONResponse) VisitGetConsentResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(404)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetConsent410ApplicationProblemPlusJSONResponse Problem
-
-func (response GetConsent410ApplicationProblemPlusJSONResponse) VisitGetConsentResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(410)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetConsent503ApplicationProblemPlusJSONResponse Problem
-
-func (response GetConsent503ApplicationProblemPlusJSONResponse) VisitGetConsentResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -586,102 +4095,774 @@ func (response DecideConsent200JSONResponse) VisitDecideConsentResponse(w http.R
 	return err
 }
 
-type DecideConsent400ApplicationProblemPlusJSONResponse struct {
-	ProblemApplicationProblemPlusJSONResponse
+type ListOrganizationsRequestObject struct {
+	Params ListOrganizationsParams
 }
 
-func (response DecideConsent400ApplicationProblemPlusJSONResponse) VisitDecideConsentResponse(w http.ResponseWriter) error {
+type ListOrganizationsResponseObject interface {
+	VisitListOrganizationsResponse(w http.ResponseWriter) error
+}
+
+type ListOrganizations200JSONResponse OrganizationPage
+
+func (response ListOrganizations200JSONResponse) VisitListOrganizationsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(400)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type DecideConsent401ApplicationProblemPlusJSONResponse Problem
+type CreateOrganizationRequestObject struct {
+	Params CreateOrganizationParams
+	Body   *CreateOrganizationJSONRequestBody
+}
 
-func (response DecideConsent401ApplicationProblemPlusJSONResponse) VisitDecideConsentResponse(w http.ResponseWriter) error {
+type CreateOrganizationResponseObject interface {
+	VisitCreateOrganizationResponse(w http.ResponseWriter) error
+}
+
+type CreateOrganization201ResponseHeaders struct {
+	ETag     *string
+	Location *string
+}
+
+type CreateOrganization201JSONResponse struct {
+	Body    Organization
+	Headers CreateOrganization201ResponseHeaders
+}
+
+func (response CreateOrganization201JSONResponse) VisitCreateOrganizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(401)
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type DecideConsent403ApplicationProblemPlusJSONResponse Problem
+type DeleteOrganizationRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Params       DeleteOrganizationParams
+}
 
-func (response DecideConsent403ApplicationProblemPlusJSONResponse) VisitDecideConsentResponse(w http.ResponseWriter) error {
+type DeleteOrganizationResponseObject interface {
+	VisitDeleteOrganizationResponse(w http.ResponseWriter) error
+}
+
+type DeleteOrganization204Response struct {
+}
+
+func (response DeleteOrganization204Response) VisitDeleteOrganizationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetOrganizationRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+}
+
+type GetOrganizationResponseObject interface {
+	VisitGetOrganizationResponse(w http.ResponseWriter) error
+}
+
+type GetOrganization200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetOrganization200JSONResponse struct {
+	Body    Organization
+	Headers GetOrganization200ResponseHeaders
+}
+
+func (response GetOrganization200JSONResponse) VisitGetOrganizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(403)
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type DecideConsent404ApplicationProblemPlusJSONResponse Problem
+type UpdateOrganizationRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Params       UpdateOrganizationParams
+	Body         *UpdateOrganizationJSONRequestBody
+}
 
-func (response DecideConsent404ApplicationProblemPlusJSONResponse) VisitDecideConsentResponse(w http.ResponseWriter) error {
+type UpdateOrganizationResponseObject interface {
+	VisitUpdateOrganizationResponse(w http.ResponseWriter) error
+}
+
+type UpdateOrganization200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateOrganization200JSONResponse struct {
+	Body    Organization
+	Headers UpdateOrganization200ResponseHeaders
+}
+
+func (response UpdateOrganization200JSONResponse) VisitUpdateOrganizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(404)
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type DecideConsent410ApplicationProblemPlusJSONResponse Problem
+type ListAuditEventsRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Params       ListAuditEventsParams
+}
 
-func (response DecideConsent410ApplicationProblemPlusJSONResponse) VisitDecideConsentResponse(w http.ResponseWriter) error {
+type ListAuditEventsResponseObject interface {
+	VisitListAuditEventsResponse(w http.ResponseWriter) error
+}
+
+type ListAuditEvents200JSONResponse AuditPage
+
+func (response ListAuditEvents200JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(410)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type DecideConsent413ApplicationProblemPlusJSONResponse Problem
+type ExportAuditEventsRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Params       ExportAuditEventsParams
+}
 
-func (response DecideConsent413ApplicationProblemPlusJSONResponse) VisitDecideConsentResponse(w http.ResponseWriter) error {
+type ExportAuditEventsResponseObject interface {
+	VisitExportAuditEventsResponse(w http.ResponseWriter) error
+}
+
+type ExportAuditEvents200ResponseHeaders struct {
+	ContentDisposition *string
+}
+
+type ExportAuditEvents200ApplicationxNdjsonResponse struct {
+	Body          io.Reader
+	Headers       ExportAuditEvents200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ExportAuditEvents200ApplicationxNdjsonResponse) VisitExportAuditEventsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ExportAuditEvents200TextcsvResponse struct {
+	Body          io.Reader
+	Headers       ExportAuditEvents200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ExportAuditEvents200TextcsvResponse) VisitExportAuditEventsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetOrganizationDeletionRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+}
+
+type GetOrganizationDeletionResponseObject interface {
+	VisitGetOrganizationDeletionResponse(w http.ResponseWriter) error
+}
+
+type GetOrganizationDeletion200JSONResponse OrganizationDeletion
+
+func (response GetOrganizationDeletion200JSONResponse) VisitGetOrganizationDeletionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(413)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type DecideConsent503ApplicationProblemPlusJSONResponse Problem
+type ListGatewaysRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Params       ListGatewaysParams
+}
 
-func (response DecideConsent503ApplicationProblemPlusJSONResponse) VisitDecideConsentResponse(w http.ResponseWriter) error {
+type ListGatewaysResponseObject interface {
+	VisitListGatewaysResponse(w http.ResponseWriter) error
+}
+
+type ListGateways200JSONResponse GatewayPage
+
+func (response ListGateways200JSONResponse) VisitListGatewaysResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(503)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGatewayRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Params       CreateGatewayParams
+	Body         *CreateGatewayJSONRequestBody
+}
+
+type CreateGatewayResponseObject interface {
+	VisitCreateGatewayResponse(w http.ResponseWriter) error
+}
+
+type CreateGateway201ResponseHeaders struct {
+	ETag     *string
+	Location *string
+}
+
+type CreateGateway201JSONResponse struct {
+	Body    Gateway
+	Headers CreateGateway201ResponseHeaders
+}
+
+func (response CreateGateway201JSONResponse) VisitCreateGatewayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMembersRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Params       ListMembersParams
+}
+
+type ListMembersResponseObject interface {
+	VisitListMembersResponse(w http.ResponseWriter) error
+}
+
+type ListMembers200JSONResponse MemberPage
+
+func (response ListMembers200JSONResponse) VisitListMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMemberRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	User         UserID         `json:"user"`
+	Params       RemoveMemberParams
+}
+
+type RemoveMemberResponseObject interface {
+	VisitRemoveMemberResponse(w http.ResponseWriter) error
+}
+
+type RemoveMember204Response struct {
+}
+
+func (response RemoveMember204Response) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetMemberRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	User         UserID         `json:"user"`
+}
+
+type GetMemberResponseObject interface {
+	VisitGetMemberResponse(w http.ResponseWriter) error
+}
+
+type GetMember200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetMember200JSONResponse struct {
+	Body    Member
+	Headers GetMember200ResponseHeaders
+}
+
+func (response GetMember200JSONResponse) VisitGetMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateMemberRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	User         UserID         `json:"user"`
+	Params       UpdateMemberParams
+	Body         *UpdateMemberJSONRequestBody
+}
+
+type UpdateMemberResponseObject interface {
+	VisitUpdateMemberResponse(w http.ResponseWriter) error
+}
+
+type UpdateMember200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateMember200JSONResponse struct {
+	Body    Member
+	Headers UpdateMember200ResponseHeaders
+}
+
+func (response UpdateMember200JSONResponse) VisitUpdateMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LeaveOrganizationRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+}
+
+type LeaveOrganizationResponseObject interface {
+	VisitLeaveOrganizationResponse(w http.ResponseWriter) error
+}
+
+type LeaveOrganization204Response struct {
+}
+
+func (response LeaveOrganization204Response) VisitLeaveOrganizationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type TransferOrganizationRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Body         *TransferOrganizationJSONRequestBody
+}
+
+type TransferOrganizationResponseObject interface {
+	VisitTransferOrganizationResponse(w http.ResponseWriter) error
+}
+
+type TransferOrganization200JSONResponse Member
+
+func (response TransferOrganization200JSONResponse) VisitTransferOrganizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteProductRequestObject struct {
+	Product ProductID `json:"product"`
+	Params  DeleteProductParams
+}
+
+type DeleteProductResponseObject interface {
+	VisitDeleteProductResponse(w http.ResponseWriter) error
+}
+
+type DeleteProduct204Response struct {
+}
+
+func (response DeleteProduct204Response) VisitDeleteProductResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetProductRequestObject struct {
+	Product ProductID `json:"product"`
+}
+
+type GetProductResponseObject interface {
+	VisitGetProductResponse(w http.ResponseWriter) error
+}
+
+type GetProduct200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetProduct200JSONResponse struct {
+	Body    Product
+	Headers GetProduct200ResponseHeaders
+}
+
+func (response GetProduct200JSONResponse) VisitGetProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProductRequestObject struct {
+	Product ProductID `json:"product"`
+	Params  UpdateProductParams
+	Body    *UpdateProductJSONRequestBody
+}
+
+type UpdateProductResponseObject interface {
+	VisitUpdateProductResponse(w http.ResponseWriter) error
+}
+
+type UpdateProduct200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateProduct200JSONResponse struct {
+	Body    Product
+	Headers UpdateProduct200ResponseHeaders
+}
+
+func (response UpdateProduct200JSONResponse) VisitUpdateProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteProductDocumentRequestObject struct {
+	Product ProductID `json:"product"`
+	Params  DeleteProductDocumentParams
+}
+
+type DeleteProductDocumentResponseObject interface {
+	VisitDeleteProductDocumentResponse(w http.ResponseWriter) error
+}
+
+type DeleteProductDocument204Response struct {
+}
+
+func (response DeleteProductDocument204Response) VisitDeleteProductDocumentResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetProductDocumentRequestObject struct {
+	Product ProductID `json:"product"`
+}
+
+type GetProductDocumentResponseObject interface {
+	VisitGetProductDocumentResponse(w http.ResponseWriter) error
+}
+
+type GetProductDocument200JSONResponse map[string]interface{}
+
+func (response GetProductDocument200JSONResponse) VisitGetProductDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProductDocumentRequestObject struct {
+	Product ProductID `json:"product"`
+	Params  PutProductDocumentParams
+	Body    *PutProductDocumentJSONRequestBody
+}
+
+type PutProductDocumentResponseObject interface {
+	VisitPutProductDocumentResponse(w http.ResponseWriter) error
+}
+
+type PutProductDocument200ResponseHeaders struct {
+	ETag *string
+}
+
+type PutProductDocument200JSONResponse struct {
+	Body    Product
+	Headers PutProductDocument200ResponseHeaders
+}
+
+func (response PutProductDocument200JSONResponse) VisitPutProductDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnpublishProductRequestObject struct {
+	Product ProductID `json:"product"`
+	Params  UnpublishProductParams
+}
+
+type UnpublishProductResponseObject interface {
+	VisitUnpublishProductResponse(w http.ResponseWriter) error
+}
+
+type UnpublishProduct200ResponseHeaders struct {
+	ETag *string
+}
+
+type UnpublishProduct200JSONResponse struct {
+	Body    Product
+	Headers UnpublishProduct200ResponseHeaders
+}
+
+func (response UnpublishProduct200JSONResponse) VisitUnpublishProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishProductRequestObject struct {
+	Product ProductID `json:"product"`
+	Params  PublishProductParams
+}
+
+type PublishProductResponseObject interface {
+	VisitPublishProductResponse(w http.ResponseWriter) error
+}
+
+type PublishProduct200ResponseHeaders struct {
+	ETag *string
+}
+
+type PublishProduct200JSONResponse struct {
+	Body    Product
+	Headers PublishProduct200ResponseHeaders
+}
+
+func (response PublishProduct200JSONResponse) VisitPublishProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchDirectoryRequestObject struct {
+	Params SearchDirectoryParams
+}
+
+type SearchDirectoryResponseObject interface {
+	VisitSearchDirectoryResponse(w http.ResponseWriter) error
+}
+
+type SearchDirectory200JSONResponse DirectoryPage
+
+func (response SearchDirectory200JSONResponse) VisitSearchDirectoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDirectoryEntryRequestObject struct {
+	OrganizationSlug Slug `json:"organization_slug"`
+	GatewaySlug      Slug `json:"gateway_slug"`
+	ProductSlug      Slug `json:"product_slug"`
+}
+
+type GetDirectoryEntryResponseObject interface {
+	VisitGetDirectoryEntryResponse(w http.ResponseWriter) error
+}
+
+type GetDirectoryEntry200JSONResponse DirectoryEntry
+
+func (response GetDirectoryEntry200JSONResponse) VisitGetDirectoryEntryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDirectoryDocumentRequestObject struct {
+	OrganizationSlug Slug `json:"organization_slug"`
+	GatewaySlug      Slug `json:"gateway_slug"`
+	ProductSlug      Slug `json:"product_slug"`
+}
+
+type GetDirectoryDocumentResponseObject interface {
+	VisitGetDirectoryDocumentResponse(w http.ResponseWriter) error
+}
+
+type GetDirectoryDocument200JSONResponse map[string]interface{}
+
+func (response GetDirectoryDocument200JSONResponse) VisitGetDirectoryDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -709,6 +4890,54 @@ func (response GetPublicHealth200JSONResponse) VisitGetPublicHealthResponse(w ht
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListMyGateways Every gateway that the caller may view, of whichever organization.
+	// (GET /api/gateways)
+	ListMyGateways(ctx context.Context, request ListMyGatewaysRequestObject) (ListMyGatewaysResponseObject, error)
+	// DeleteGateway End a gateway. Refused while it has products.
+	// (DELETE /api/gateways/{gateway})
+	DeleteGateway(ctx context.Context, request DeleteGatewayRequestObject) (DeleteGatewayResponseObject, error)
+	// GetGateway One gateway.
+	// (GET /api/gateways/{gateway})
+	GetGateway(ctx context.Context, request GetGatewayRequestObject) (GetGatewayResponseObject, error)
+	// UpdateGateway The gateway as it shall be.
+	// (PUT /api/gateways/{gateway})
+	UpdateGateway(ctx context.Context, request UpdateGatewayRequestObject) (UpdateGatewayResponseObject, error)
+	// ListAccess Who has access, and why.
+	// (GET /api/gateways/{gateway}/access)
+	ListAccess(ctx context.Context, request ListAccessRequestObject) (ListAccessResponseObject, error)
+	// GetConfig The configuration in force.
+	// (GET /api/gateways/{gateway}/config)
+	GetConfig(ctx context.Context, request GetConfigRequestObject) (GetConfigResponseObject, error)
+	// PutConfig Publish a configuration. It becomes a revision that nothing changes.
+	// (PUT /api/gateways/{gateway}/config)
+	PutConfig(ctx context.Context, request PutConfigRequestObject) (PutConfigResponseObject, error)
+	// ListGrants What has been given on this gateway itself.
+	// (GET /api/gateways/{gateway}/grants)
+	ListGrants(ctx context.Context, request ListGrantsRequestObject) (ListGrantsResponseObject, error)
+	// DeleteGrant Take it away. What the organization gives remains.
+	// (DELETE /api/gateways/{gateway}/grants/{type}/{subject})
+	DeleteGrant(ctx context.Context, request DeleteGrantRequestObject) (DeleteGrantResponseObject, error)
+	// PutGrant Give somebody a role on the gateway, or another one.
+	// (PUT /api/gateways/{gateway}/grants/{type}/{subject})
+	PutGrant(ctx context.Context, request PutGrantRequestObject) (PutGrantResponseObject, error)
+	// ListProducts The gateway's products that the caller may view.
+	// (GET /api/gateways/{gateway}/products)
+	ListProducts(ctx context.Context, request ListProductsRequestObject) (ListProductsResponseObject, error)
+	// CreateProduct A new product of the gateway, not published.
+	// (POST /api/gateways/{gateway}/products)
+	CreateProduct(ctx context.Context, request CreateProductRequestObject) (CreateProductResponseObject, error)
+	// ListRevisions All revisions, newest first, without their routes.
+	// (GET /api/gateways/{gateway}/revisions)
+	ListRevisions(ctx context.Context, request ListRevisionsRequestObject) (ListRevisionsResponseObject, error)
+	// GetRevision One revision.
+	// (GET /api/gateways/{gateway}/revisions/{number})
+	GetRevision(ctx context.Context, request GetRevisionRequestObject) (GetRevisionResponseObject, error)
+	// DiffRevision What this revision changed, compared with the one before or with another.
+	// (GET /api/gateways/{gateway}/revisions/{number}/diff)
+	DiffRevision(ctx context.Context, request DiffRevisionRequestObject) (DiffRevisionResponseObject, error)
+	// RestoreRevision Publish what a revision says once more, as a new one.
+	// (POST /api/gateways/{gateway}/revisions/{number}/restore)
+	RestoreRevision(ctx context.Context, request RestoreRevisionRequestObject) (RestoreRevisionResponseObject, error)
 	// GetMe Who is calling.
 	// (GET /api/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
@@ -718,6 +4947,87 @@ type StrictServerInterface interface {
 	// DecideConsent The person's answer.
 	// (POST /api/oauth2/consent)
 	DecideConsent(ctx context.Context, request DecideConsentRequestObject) (DecideConsentResponseObject, error)
+	// ListOrganizations The caller's organizations.
+	// (GET /api/organizations)
+	ListOrganizations(ctx context.Context, request ListOrganizationsRequestObject) (ListOrganizationsResponseObject, error)
+	// CreateOrganization A new organization, whose owner is the caller.
+	// (POST /api/organizations)
+	CreateOrganization(ctx context.Context, request CreateOrganizationRequestObject) (CreateOrganizationResponseObject, error)
+	// DeleteOrganization End an organization.
+	// (DELETE /api/organizations/{organization})
+	DeleteOrganization(ctx context.Context, request DeleteOrganizationRequestObject) (DeleteOrganizationResponseObject, error)
+	// GetOrganization One organization.
+	// (GET /api/organizations/{organization})
+	GetOrganization(ctx context.Context, request GetOrganizationRequestObject) (GetOrganizationResponseObject, error)
+	// UpdateOrganization Another name, another slug.
+	// (PATCH /api/organizations/{organization})
+	UpdateOrganization(ctx context.Context, request UpdateOrganizationRequestObject) (UpdateOrganizationResponseObject, error)
+	// ListAuditEvents Who did what, newest first.
+	// (GET /api/organizations/{organization}/audit)
+	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
+	// ExportAuditEvents The same as a file, as far back as it goes.
+	// (GET /api/organizations/{organization}/audit/export)
+	ExportAuditEvents(ctx context.Context, request ExportAuditEventsRequestObject) (ExportAuditEventsResponseObject, error)
+	// GetOrganizationDeletion What would go if the organization were deleted with everything that it owns.
+	// (GET /api/organizations/{organization}/deletion)
+	GetOrganizationDeletion(ctx context.Context, request GetOrganizationDeletionRequestObject) (GetOrganizationDeletionResponseObject, error)
+	// ListGateways The organization's gateways.
+	// (GET /api/organizations/{organization}/gateways)
+	ListGateways(ctx context.Context, request ListGatewaysRequestObject) (ListGatewaysResponseObject, error)
+	// CreateGateway A new gateway of the organization, owned by whoever creates it.
+	// (POST /api/organizations/{organization}/gateways)
+	CreateGateway(ctx context.Context, request CreateGatewayRequestObject) (CreateGatewayResponseObject, error)
+	// ListMembers Who belongs to the organization.
+	// (GET /api/organizations/{organization}/members)
+	ListMembers(ctx context.Context, request ListMembersRequestObject) (ListMembersResponseObject, error)
+	// RemoveMember Somebody belongs to the organization no more, and loses what they were given on its gateways.
+	// (DELETE /api/organizations/{organization}/members/{user})
+	RemoveMember(ctx context.Context, request RemoveMemberRequestObject) (RemoveMemberResponseObject, error)
+	// GetMember One member.
+	// (GET /api/organizations/{organization}/members/{user})
+	GetMember(ctx context.Context, request GetMemberRequestObject) (GetMemberResponseObject, error)
+	// UpdateMember Another role. Only an owner makes or unmakes an owner.
+	// (PATCH /api/organizations/{organization}/members/{user})
+	UpdateMember(ctx context.Context, request UpdateMemberRequestObject) (UpdateMemberResponseObject, error)
+	// LeaveOrganization The caller leaves. The last owner cannot.
+	// (DELETE /api/organizations/{organization}/membership)
+	LeaveOrganization(ctx context.Context, request LeaveOrganizationRequestObject) (LeaveOrganizationResponseObject, error)
+	// TransferOrganization Make another member the owner in the caller's place, who stays as an admin.
+	// (POST /api/organizations/{organization}/transfer)
+	TransferOrganization(ctx context.Context, request TransferOrganizationRequestObject) (TransferOrganizationResponseObject, error)
+	// DeleteProduct End a product.
+	// (DELETE /api/products/{product})
+	DeleteProduct(ctx context.Context, request DeleteProductRequestObject) (DeleteProductResponseObject, error)
+	// GetProduct One product.
+	// (GET /api/products/{product})
+	GetProduct(ctx context.Context, request GetProductRequestObject) (GetProductResponseObject, error)
+	// UpdateProduct The product as it shall be.
+	// (PUT /api/products/{product})
+	UpdateProduct(ctx context.Context, request UpdateProductRequestObject) (UpdateProductResponseObject, error)
+	// DeleteProductDocument Detach it.
+	// (DELETE /api/products/{product}/document)
+	DeleteProductDocument(ctx context.Context, request DeleteProductDocumentRequestObject) (DeleteProductDocumentResponseObject, error)
+	// GetProductDocument The product's OpenAPI document.
+	// (GET /api/products/{product}/document)
+	GetProductDocument(ctx context.Context, request GetProductDocumentRequestObject) (GetProductDocumentResponseObject, error)
+	// PutProductDocument Attach an OpenAPI document.
+	// (PUT /api/products/{product}/document)
+	PutProductDocument(ctx context.Context, request PutProductDocumentRequestObject) (PutProductDocumentResponseObject, error)
+	// UnpublishProduct Publish it no longer.
+	// (DELETE /api/products/{product}/publication)
+	UnpublishProduct(ctx context.Context, request UnpublishProductRequestObject) (UnpublishProductResponseObject, error)
+	// PublishProduct Publish it. A public one is in the directory from then on.
+	// (PUT /api/products/{product}/publication)
+	PublishProduct(ctx context.Context, request PublishProductRequestObject) (PublishProductResponseObject, error)
+	// SearchDirectory Published public products, of all organizations.
+	// (GET /api/public/directory)
+	SearchDirectory(ctx context.Context, request SearchDirectoryRequestObject) (SearchDirectoryResponseObject, error)
+	// GetDirectoryEntry One published public product.
+	// (GET /api/public/directory/{organization_slug}/{gateway_slug}/{product_slug})
+	GetDirectoryEntry(ctx context.Context, request GetDirectoryEntryRequestObject) (GetDirectoryEntryResponseObject, error)
+	// GetDirectoryDocument Its OpenAPI document.
+	// (GET /api/public/directory/{organization_slug}/{gateway_slug}/{product_slug}/document)
+	GetDirectoryDocument(ctx context.Context, request GetDirectoryDocumentRequestObject) (GetDirectoryDocumentResponseObject, error)
 	// GetPublicHealth Whether the API serves. Says nothing of what it depends on.
 	// (GET /api/public/health)
 	GetPublicHealth(ctx context.Context, request GetPublicHealthRequestObject) (GetPublicHealthResponseObject, error)
@@ -778,6 +5088,513 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictGinServerOptions
+}
+
+// ListMyGateways operation middleware
+func (sh *strictHandler) ListMyGateways(ctx *gin.Context, params ListMyGatewaysParams) {
+	var request ListMyGatewaysRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMyGateways(ctx, request.(ListMyGatewaysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMyGateways")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListMyGatewaysResponseObject); ok {
+		if err := validResponse.VisitListMyGatewaysResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGateway operation middleware
+func (sh *strictHandler) DeleteGateway(ctx *gin.Context, gateway GatewayID, params DeleteGatewayParams) {
+	var request DeleteGatewayRequestObject
+
+	request.Gateway = gateway
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGateway(ctx, request.(DeleteGatewayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGateway")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteGatewayResponseObject); ok {
+		if err := validResponse.VisitDeleteGatewayResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetGateway operation middleware
+func (sh *strictHandler) GetGateway(ctx *gin.Context, gateway GatewayID) {
+	var request GetGatewayRequestObject
+
+	request.Gateway = gateway
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGateway(ctx, request.(GetGatewayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGateway")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetGatewayResponseObject); ok {
+		if err := validResponse.VisitGetGatewayResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateGateway operation middleware
+func (sh *strictHandler) UpdateGateway(ctx *gin.Context, gateway GatewayID, params UpdateGatewayParams) {
+	var request UpdateGatewayRequestObject
+
+	request.Gateway = gateway
+	request.Params = params
+
+	var body UpdateGatewayJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateGateway(ctx, request.(UpdateGatewayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateGateway")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(UpdateGatewayResponseObject); ok {
+		if err := validResponse.VisitUpdateGatewayResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAccess operation middleware
+func (sh *strictHandler) ListAccess(ctx *gin.Context, gateway GatewayID, params ListAccessParams) {
+	var request ListAccessRequestObject
+
+	request.Gateway = gateway
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAccess(ctx, request.(ListAccessRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAccess")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListAccessResponseObject); ok {
+		if err := validResponse.VisitListAccessResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConfig operation middleware
+func (sh *strictHandler) GetConfig(ctx *gin.Context, gateway GatewayID) {
+	var request GetConfigRequestObject
+
+	request.Gateway = gateway
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConfig(ctx, request.(GetConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConfig")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetConfigResponseObject); ok {
+		if err := validResponse.VisitGetConfigResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutConfig operation middleware
+func (sh *strictHandler) PutConfig(ctx *gin.Context, gateway GatewayID, params PutConfigParams) {
+	var request PutConfigRequestObject
+
+	request.Gateway = gateway
+	request.Params = params
+
+	var body PutConfigJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutConfig(ctx, request.(PutConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutConfig")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutConfigResponseObject); ok {
+		if err := validResponse.VisitPutConfigResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListGrants operation middleware
+func (sh *strictHandler) ListGrants(ctx *gin.Context, gateway GatewayID, params ListGrantsParams) {
+	var request ListGrantsRequestObject
+
+	request.Gateway = gateway
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGrants(ctx, request.(ListGrantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGrants")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListGrantsResponseObject); ok {
+		if err := validResponse.VisitListGrantsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGrant operation middleware
+func (sh *strictHandler) DeleteGrant(ctx *gin.Context, gateway GatewayID, pType GrantType, subject GrantSubject, params DeleteGrantParams) {
+	var request DeleteGrantRequestObject
+
+	request.Gateway = gateway
+	request.Type = pType
+	request.Subject = subject
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGrant(ctx, request.(DeleteGrantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGrant")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteGrantResponseObject); ok {
+		if err := validResponse.VisitDeleteGrantResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutGrant operation middleware
+func (sh *strictHandler) PutGrant(ctx *gin.Context, gateway GatewayID, pType GrantType, subject GrantSubject, params PutGrantParams) {
+	var request PutGrantRequestObject
+
+	request.Gateway = gateway
+	request.Type = pType
+	request.Subject = subject
+	request.Params = params
+
+	var body PutGrantJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutGrant(ctx, request.(PutGrantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutGrant")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutGrantResponseObject); ok {
+		if err := validResponse.VisitPutGrantResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListProducts operation middleware
+func (sh *strictHandler) ListProducts(ctx *gin.Context, gateway GatewayID, params ListProductsParams) {
+	var request ListProductsRequestObject
+
+	request.Gateway = gateway
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProducts(ctx, request.(ListProductsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProducts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListProductsResponseObject); ok {
+		if err := validResponse.VisitListProductsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateProduct operation middleware
+func (sh *strictHandler) CreateProduct(ctx *gin.Context, gateway GatewayID, params CreateProductParams) {
+	var request CreateProductRequestObject
+
+	request.Gateway = gateway
+	request.Params = params
+
+	var body CreateProductJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateProduct(ctx, request.(CreateProductRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateProduct")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CreateProductResponseObject); ok {
+		if err := validResponse.VisitCreateProductResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListRevisions operation middleware
+func (sh *strictHandler) ListRevisions(ctx *gin.Context, gateway GatewayID, params ListRevisionsParams) {
+	var request ListRevisionsRequestObject
+
+	request.Gateway = gateway
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRevisions(ctx, request.(ListRevisionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRevisions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListRevisionsResponseObject); ok {
+		if err := validResponse.VisitListRevisionsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetRevision operation middleware
+func (sh *strictHandler) GetRevision(ctx *gin.Context, gateway GatewayID, number RevisionNumber) {
+	var request GetRevisionRequestObject
+
+	request.Gateway = gateway
+	request.Number = number
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRevision(ctx, request.(GetRevisionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRevision")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetRevisionResponseObject); ok {
+		if err := validResponse.VisitGetRevisionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiffRevision operation middleware
+func (sh *strictHandler) DiffRevision(ctx *gin.Context, gateway GatewayID, number RevisionNumber, params DiffRevisionParams) {
+	var request DiffRevisionRequestObject
+
+	request.Gateway = gateway
+	request.Number = number
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DiffRevision(ctx, request.(DiffRevisionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiffRevision")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DiffRevisionResponseObject); ok {
+		if err := validResponse.VisitDiffRevisionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RestoreRevision operation middleware
+func (sh *strictHandler) RestoreRevision(ctx *gin.Context, gateway GatewayID, number RevisionNumber, params RestoreRevisionParams) {
+	var request RestoreRevisionRequestObject
+
+	request.Gateway = gateway
+	request.Number = number
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RestoreRevision(ctx, request.(RestoreRevisionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RestoreRevision")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RestoreRevisionResponseObject); ok {
+		if err := validResponse.VisitRestoreRevisionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // GetMe operation middleware
@@ -865,6 +5682,856 @@ func (sh *strictHandler) DecideConsent(ctx *gin.Context) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(DecideConsentResponseObject); ok {
 		if err := validResponse.VisitDecideConsentResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOrganizations operation middleware
+func (sh *strictHandler) ListOrganizations(ctx *gin.Context, params ListOrganizationsParams) {
+	var request ListOrganizationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOrganizations(ctx, request.(ListOrganizationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOrganizations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListOrganizationsResponseObject); ok {
+		if err := validResponse.VisitListOrganizationsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateOrganization operation middleware
+func (sh *strictHandler) CreateOrganization(ctx *gin.Context, params CreateOrganizationParams) {
+	var request CreateOrganizationRequestObject
+
+	request.Params = params
+
+	var body CreateOrganizationJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateOrganization(ctx, request.(CreateOrganizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateOrganization")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CreateOrganizationResponseObject); ok {
+		if err := validResponse.VisitCreateOrganizationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteOrganization operation middleware
+func (sh *strictHandler) DeleteOrganization(ctx *gin.Context, organization OrganizationID, params DeleteOrganizationParams) {
+	var request DeleteOrganizationRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteOrganization(ctx, request.(DeleteOrganizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteOrganization")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteOrganizationResponseObject); ok {
+		if err := validResponse.VisitDeleteOrganizationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOrganization operation middleware
+func (sh *strictHandler) GetOrganization(ctx *gin.Context, organization OrganizationID) {
+	var request GetOrganizationRequestObject
+
+	request.Organization = organization
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOrganization(ctx, request.(GetOrganizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOrganization")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetOrganizationResponseObject); ok {
+		if err := validResponse.VisitGetOrganizationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateOrganization operation middleware
+func (sh *strictHandler) UpdateOrganization(ctx *gin.Context, organization OrganizationID, params UpdateOrganizationParams) {
+	var request UpdateOrganizationRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	var body UpdateOrganizationJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateOrganization(ctx, request.(UpdateOrganizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateOrganization")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(UpdateOrganizationResponseObject); ok {
+		if err := validResponse.VisitUpdateOrganizationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAuditEvents operation middleware
+func (sh *strictHandler) ListAuditEvents(ctx *gin.Context, organization OrganizationID, params ListAuditEventsParams) {
+	var request ListAuditEventsRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAuditEvents(ctx, request.(ListAuditEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAuditEvents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListAuditEventsResponseObject); ok {
+		if err := validResponse.VisitListAuditEventsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportAuditEvents operation middleware
+func (sh *strictHandler) ExportAuditEvents(ctx *gin.Context, organization OrganizationID, params ExportAuditEventsParams) {
+	var request ExportAuditEventsRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportAuditEvents(ctx, request.(ExportAuditEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportAuditEvents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ExportAuditEventsResponseObject); ok {
+		if err := validResponse.VisitExportAuditEventsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOrganizationDeletion operation middleware
+func (sh *strictHandler) GetOrganizationDeletion(ctx *gin.Context, organization OrganizationID) {
+	var request GetOrganizationDeletionRequestObject
+
+	request.Organization = organization
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOrganizationDeletion(ctx, request.(GetOrganizationDeletionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOrganizationDeletion")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetOrganizationDeletionResponseObject); ok {
+		if err := validResponse.VisitGetOrganizationDeletionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListGateways operation middleware
+func (sh *strictHandler) ListGateways(ctx *gin.Context, organization OrganizationID, params ListGatewaysParams) {
+	var request ListGatewaysRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGateways(ctx, request.(ListGatewaysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGateways")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListGatewaysResponseObject); ok {
+		if err := validResponse.VisitListGatewaysResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateGateway operation middleware
+func (sh *strictHandler) CreateGateway(ctx *gin.Context, organization OrganizationID, params CreateGatewayParams) {
+	var request CreateGatewayRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	var body CreateGatewayJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateGateway(ctx, request.(CreateGatewayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateGateway")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CreateGatewayResponseObject); ok {
+		if err := validResponse.VisitCreateGatewayResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListMembers operation middleware
+func (sh *strictHandler) ListMembers(ctx *gin.Context, organization OrganizationID, params ListMembersParams) {
+	var request ListMembersRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMembers(ctx, request.(ListMembersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMembers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListMembersResponseObject); ok {
+		if err := validResponse.VisitListMembersResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveMember operation middleware
+func (sh *strictHandler) RemoveMember(ctx *gin.Context, organization OrganizationID, user UserID, params RemoveMemberParams) {
+	var request RemoveMemberRequestObject
+
+	request.Organization = organization
+	request.User = user
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveMember(ctx, request.(RemoveMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveMember")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RemoveMemberResponseObject); ok {
+		if err := validResponse.VisitRemoveMemberResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetMember operation middleware
+func (sh *strictHandler) GetMember(ctx *gin.Context, organization OrganizationID, user UserID) {
+	var request GetMemberRequestObject
+
+	request.Organization = organization
+	request.User = user
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMember(ctx, request.(GetMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMember")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetMemberResponseObject); ok {
+		if err := validResponse.VisitGetMemberResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateMember operation middleware
+func (sh *strictHandler) UpdateMember(ctx *gin.Context, organization OrganizationID, user UserID, params UpdateMemberParams) {
+	var request UpdateMemberRequestObject
+
+	request.Organization = organization
+	request.User = user
+	request.Params = params
+
+	var body UpdateMemberJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateMember(ctx, request.(UpdateMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateMember")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(UpdateMemberResponseObject); ok {
+		if err := validResponse.VisitUpdateMemberResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// LeaveOrganization operation middleware
+func (sh *strictHandler) LeaveOrganization(ctx *gin.Context, organization OrganizationID) {
+	var request LeaveOrganizationRequestObject
+
+	request.Organization = organization
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.LeaveOrganization(ctx, request.(LeaveOrganizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "LeaveOrganization")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(LeaveOrganizationResponseObject); ok {
+		if err := validResponse.VisitLeaveOrganizationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TransferOrganization operation middleware
+func (sh *strictHandler) TransferOrganization(ctx *gin.Context, organization OrganizationID) {
+	var request TransferOrganizationRequestObject
+
+	request.Organization = organization
+
+	var body TransferOrganizationJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TransferOrganization(ctx, request.(TransferOrganizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TransferOrganization")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(TransferOrganizationResponseObject); ok {
+		if err := validResponse.VisitTransferOrganizationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteProduct operation middleware
+func (sh *strictHandler) DeleteProduct(ctx *gin.Context, product ProductID, params DeleteProductParams) {
+	var request DeleteProductRequestObject
+
+	request.Product = product
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteProduct(ctx, request.(DeleteProductRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteProduct")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteProductResponseObject); ok {
+		if err := validResponse.VisitDeleteProductResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetProduct operation middleware
+func (sh *strictHandler) GetProduct(ctx *gin.Context, product ProductID) {
+	var request GetProductRequestObject
+
+	request.Product = product
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProduct(ctx, request.(GetProductRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProduct")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetProductResponseObject); ok {
+		if err := validResponse.VisitGetProductResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateProduct operation middleware
+func (sh *strictHandler) UpdateProduct(ctx *gin.Context, product ProductID, params UpdateProductParams) {
+	var request UpdateProductRequestObject
+
+	request.Product = product
+	request.Params = params
+
+	var body UpdateProductJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateProduct(ctx, request.(UpdateProductRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateProduct")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(UpdateProductResponseObject); ok {
+		if err := validResponse.VisitUpdateProductResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteProductDocument operation middleware
+func (sh *strictHandler) DeleteProductDocument(ctx *gin.Context, product ProductID, params DeleteProductDocumentParams) {
+	var request DeleteProductDocumentRequestObject
+
+	request.Product = product
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteProductDocument(ctx, request.(DeleteProductDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteProductDocument")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteProductDocumentResponseObject); ok {
+		if err := validResponse.VisitDeleteProductDocumentResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetProductDocument operation middleware
+func (sh *strictHandler) GetProductDocument(ctx *gin.Context, product ProductID) {
+	var request GetProductDocumentRequestObject
+
+	request.Product = product
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProductDocument(ctx, request.(GetProductDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProductDocument")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetProductDocumentResponseObject); ok {
+		if err := validResponse.VisitGetProductDocumentResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutProductDocument operation middleware
+func (sh *strictHandler) PutProductDocument(ctx *gin.Context, product ProductID, params PutProductDocumentParams) {
+	var request PutProductDocumentRequestObject
+
+	request.Product = product
+	request.Params = params
+
+	var body PutProductDocumentJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutProductDocument(ctx, request.(PutProductDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutProductDocument")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutProductDocumentResponseObject); ok {
+		if err := validResponse.VisitPutProductDocumentResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UnpublishProduct operation middleware
+func (sh *strictHandler) UnpublishProduct(ctx *gin.Context, product ProductID, params UnpublishProductParams) {
+	var request UnpublishProductRequestObject
+
+	request.Product = product
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UnpublishProduct(ctx, request.(UnpublishProductRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UnpublishProduct")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(UnpublishProductResponseObject); ok {
+		if err := validResponse.VisitUnpublishProductResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishProduct operation middleware
+func (sh *strictHandler) PublishProduct(ctx *gin.Context, product ProductID, params PublishProductParams) {
+	var request PublishProductRequestObject
+
+	request.Product = product
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishProduct(ctx, request.(PublishProductRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishProduct")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PublishProductResponseObject); ok {
+		if err := validResponse.VisitPublishProductResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SearchDirectory operation middleware
+func (sh *strictHandler) SearchDirectory(ctx *gin.Context, params SearchDirectoryParams) {
+	var request SearchDirectoryRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SearchDirectory(ctx, request.(SearchDirectoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SearchDirectory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(SearchDirectoryResponseObject); ok {
+		if err := validResponse.VisitSearchDirectoryResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDirectoryEntry operation middleware
+func (sh *strictHandler) GetDirectoryEntry(ctx *gin.Context, organizationSlug Slug, gatewaySlug Slug, productSlug Slug) {
+	var request GetDirectoryEntryRequestObject
+
+	request.OrganizationSlug = organizationSlug
+	request.GatewaySlug = gatewaySlug
+	request.ProductSlug = productSlug
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDirectoryEntry(ctx, request.(GetDirectoryEntryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDirectoryEntry")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetDirectoryEntryResponseObject); ok {
+		if err := validResponse.VisitGetDirectoryEntryResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDirectoryDocument operation middleware
+func (sh *strictHandler) GetDirectoryDocument(ctx *gin.Context, organizationSlug Slug, gatewaySlug Slug, productSlug Slug) {
+	var request GetDirectoryDocumentRequestObject
+
+	request.OrganizationSlug = organizationSlug
+	request.GatewaySlug = gatewaySlug
+	request.ProductSlug = productSlug
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDirectoryDocument(ctx, request.(GetDirectoryDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDirectoryDocument")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetDirectoryDocumentResponseObject); ok {
+		if err := validResponse.VisitGetDirectoryDocumentResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

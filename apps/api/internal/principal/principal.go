@@ -22,6 +22,7 @@ type Kind string
 const (
 	User   Kind = "user"
 	Client Kind = "client"
+	APIKey Kind = "api_key"
 )
 
 // Auth is how the principal proved itself.
@@ -43,6 +44,9 @@ type Principal struct {
 	UserID uuid.UUID
 	// ClientID is the OAuth 2.0 client: the principal itself, or the one that a User acts through.
 	ClientID string
+	// KeyID is the API key; only an APIKey has one. Its UserID is the person that owns it, or uuid.Nil when an
+	// organization does.
+	KeyID uuid.UUID
 	// Scopes limit a token. A session has none and needs none.
 	Scopes []string
 	// SessionID and AAL (authenticator assurance level) belong to a session.
@@ -51,6 +55,17 @@ type Principal struct {
 	// Email is what the session says; empty when it says nothing. The copy in the database is what is shown.
 	Email         string
 	EmailVerified *bool
+}
+
+// ID is the principal's own, within its kind.
+func (p Principal) ID() string {
+	switch p.Kind {
+	case Client:
+		return p.ClientID
+	case APIKey:
+		return p.KeyID.String()
+	}
+	return p.UserID.String()
 }
 
 // Delegated tells whether a person acts through a client.

@@ -25,6 +25,19 @@ const (
 	TooLarge         Code = "too_large"
 	Unavailable      Code = "unavailable"
 	Internal         Code = "internal"
+
+	SessionRequired       Code = "session_required"
+	InsufficientScope     Code = "insufficient_scope"
+	PreconditionFailed    Code = "precondition_failed"
+	NotConverged          Code = "not_converged"
+	IdempotencyInProgress Code = "idempotency_in_progress"
+	IdempotencyMismatch   Code = "idempotency_mismatch"
+	SlugTaken             Code = "slug_taken"
+	LastOwner             Code = "last_owner"
+	NotEmpty              Code = "not_empty"
+	Conflict              Code = "conflict"
+	Unprocessable         Code = "unprocessable"
+	RateLimited           Code = "rate_limited"
 )
 
 var statuses = map[Code]int{
@@ -40,6 +53,19 @@ var statuses = map[Code]int{
 	TooLarge:         http.StatusRequestEntityTooLarge,
 	Unavailable:      http.StatusServiceUnavailable,
 	Internal:         http.StatusInternalServerError,
+
+	SessionRequired:       http.StatusForbidden,
+	InsufficientScope:     http.StatusForbidden,
+	PreconditionFailed:    http.StatusPreconditionFailed,
+	NotConverged:          http.StatusConflict,
+	IdempotencyInProgress: http.StatusConflict,
+	IdempotencyMismatch:   http.StatusUnprocessableEntity,
+	SlugTaken:             http.StatusConflict,
+	LastOwner:             http.StatusConflict,
+	NotEmpty:              http.StatusConflict,
+	Conflict:              http.StatusConflict,
+	Unprocessable:         http.StatusUnprocessableEntity,
+	RateLimited:           http.StatusTooManyRequests,
 }
 
 // Field says what is wrong with one field of the request.
@@ -59,6 +85,14 @@ func New(code Code, detail string) *Problem { return &Problem{Code: code, Detail
 // Invalid returns an InvalidRequest about fields.
 func Invalid(fields ...Field) *Problem {
 	return &Problem{Code: InvalidRequest, Detail: "The request does not fit the API's description.", Fields: fields}
+}
+
+// Hidden is the answer about what does not exist and about what the caller may not know to exist: the same.
+func Hidden() *Problem { return New(NotFound, "There is nothing here that you may see.") }
+
+// Semantic returns an Unprocessable about fields: the form is right and what it says is not.
+func Semantic(fields ...Field) *Problem {
+	return &Problem{Code: Unprocessable, Detail: "The request cannot be carried out as it stands.", Fields: fields}
 }
 
 // Because returns the problem with a cause for the log.

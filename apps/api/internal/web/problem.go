@@ -40,8 +40,11 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 		body.Errors = &fields
 	}
 	header := w.Header()
-	if p.Code == problem.Unauthenticated {
+	switch p.Code {
+	case problem.Unauthenticated:
 		header.Set("WWW-Authenticate", "Bearer")
+	case problem.InsufficientScope: // RFC 6750, section 3.1
+		header.Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
 	}
 	header.Set("Content-Type", "application/problem+json")
 	header.Set("Cache-Control", "no-store")

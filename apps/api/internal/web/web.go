@@ -14,6 +14,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gatehouse.internal/api/internal/access"
+	"gatehouse.internal/api/internal/change"
 	"gatehouse.internal/api/internal/forward"
 	"gatehouse.internal/api/internal/openapi"
 	"gatehouse.internal/api/internal/problem"
@@ -35,11 +37,19 @@ type Settings struct {
 	// Authenticate returns the request's context with the caller in it, or a problem.
 	Authenticate func(r *http.Request) (context.Context, error)
 	Forwarder    *forward.Forwarder
+	// Guard holds callers to what the document demands.
+	Guard *access.Guard
+	// Index is what a Consistency-Token waits for.
+	Index Index
 }
 
 // New returns the public handler.
 func New(s Settings) (http.Handler, error) {
 	document, err := openapi3.NewLoader().LoadFromData(s.Document)
+	if err != nil {
+		return nil, fmt.Errorf("openapi document: %w", err)
+	}
+	rules, err := access.Read(document)
 	if err != nil {
 		return nil, fmt.Errorf("openapi document: %w", err)
 	}
@@ -60,11 +70,12 @@ func New(s Settings) (http.Handler, error) {
 	})
 
 	operations := engine.Group("")
-	operations.Use(private, authenticate(document, s.Authenticate), sameOrigin(s.PublicURL), fits(document))
+	operations.Use(private, authenticate(document, s.Authenticate), sameOrigin(s.PublicURL), fits(document),
+		describe(document), consistent(s.Index), admitted(document, rules, s.Guard))
 	openapi.RegisterHandlersWithOptions(operations,
 		openapi.NewStrictHandlerWithOptions(s.Operations, nil, openapi.StrictGinServerOptions{
 			RequestErrorHandlerFunc: func(c *gin.Context, err error) { refuse(c, unfit(err)) },
-			HandlerErrorFunc:        refuse,
+			HandlerErrorFunc:        ended,
 			// The answer may have begun: nothing more can be said to the caller.
 			ResponseErrorHandlerFunc: func(c *gin.Context, err error) { _ = c.Error(err) },
 		}),
@@ -76,6 +87,15 @@ func New(s Settings) (http.Handler, error) {
 		engine.Handle(ending.Method, ending.Path, gin.WrapH(s.Forwarder.Handler(ending)))
 	}
 	return engine, declared(engine, document)
+}
+
+// ended is what an operation that gave no answer of its own is answered.
+func ended(c *gin.Context, err error) {
+	if replay, ok := errors.AsType[*change.Replay](err); ok {
+		answerAgain(c, replay)
+		return
+	}
+	refuse(c, err)
 }
 
 // declared fails when a route under /api is missing from the document: it would be neither checked nor

@@ -29,8 +29,9 @@ import (
 
 const public = "http://localhost:8080"
 
-// operations do what a test says.
+// operations do what a test says. Those that no test is about do not exist.
 type operations struct {
+	openapi.StrictServerInterface
 	me     func(ctx context.Context) (openapi.GetMeResponseObject, error)
 	decide func(openapi.ConsentDecision) (openapi.DecideConsentResponseObject, error)
 }
@@ -45,6 +46,10 @@ func (operations) GetConsent(context.Context, openapi.GetConsentRequestObject) (
 
 func (o operations) DecideConsent(_ context.Context, r openapi.DecideConsentRequestObject) (openapi.DecideConsentResponseObject, error) {
 	return o.decide(*r.Body)
+}
+
+func (operations) CreateOrganization(context.Context, openapi.CreateOrganizationRequestObject) (openapi.CreateOrganizationResponseObject, error) {
+	return openapi.CreateOrganization201JSONResponse{}, nil
 }
 
 func (operations) GetPublicHealth(context.Context, openapi.GetPublicHealthRequestObject) (openapi.GetPublicHealthResponseObject, error) {
@@ -179,7 +184,7 @@ func TestRequestIDIsKeptWhenItIsSane(t *testing.T) {
 
 func TestSameOriginRule(t *testing.T) {
 	session := principal.Principal{Kind: principal.User, Auth: principal.Session}
-	token := principal.Principal{Kind: principal.User, Auth: principal.OAuth2, ClientID: "c"}
+	token := principal.Principal{Kind: principal.User, Auth: principal.OAuth2, ClientID: "c", Scopes: []string{"organizations:write"}}
 	none := map[string]string{}
 	for name, c := range map[string]struct {
 		caller principal.Principal
@@ -204,15 +209,13 @@ func TestSameOriginRule(t *testing.T) {
 		"token, another origin":             {token, map[string]string{"Origin": "http://evil.example"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newService(t, operations{decide: func(openapi.ConsentDecision) (openapi.DecideConsentResponseObject, error) {
-				return openapi.DecideConsent200JSONResponse{}, nil
-			}}, func() (principal.Principal, error) { return c.caller, nil })
+			s := newService(t, operations{}, func() (principal.Principal, error) { return c.caller, nil })
 			c.header["Content-Type"] = "application/json"
 
-			w := s.send(t, "POST", "/api/oauth2/consent", strings.NewReader(`{"consent_challenge":"c","csrf_token":"t","accept":true}`), c.header)
+			w := s.send(t, "POST", "/api/organizations", strings.NewReader(`{"name":"Acme","slug":"acme"}`), c.header)
 
 			if c.passes {
-				require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+				require.Equal(t, http.StatusCreated, w.Code, w.Body.String())
 				return
 			}
 			requireProblem(t, w, http.StatusForbidden, problem.CrossSite)
