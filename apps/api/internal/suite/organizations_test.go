@@ -11,6 +11,11 @@ import (
 	"gatehouse.internal/api/internal/problem"
 )
 
+func TestHealthIsForAnyone(t *testing.T) {
+	w := newWorld(t)
+	require.Equal(t, "ok", w.get(nobody, "/api/public/health").requires(http.StatusOK).text("status"))
+}
+
 func TestCreateOrganization(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person()

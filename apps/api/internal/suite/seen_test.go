@@ -24,6 +24,13 @@ type outcomes struct {
 	paths map[string]*openapi3.PathItem
 }
 
+// elsewhere are outcomes that another suite sees, because this one has no Hydra flow at hand: internal/app's contract, and
+// internal/ory with the real Hydra.
+var elsewhere = []string{
+	"getConsent 200", "getConsent 404", "getConsent 410", "decideConsent 200", "decideConsent 404", "decideConsent 410",
+	"getMe 403",
+}
+
 var seen = func() *outcomes {
 	doc, err := openapi3.NewLoader().LoadFromData(document.Document)
 	if err != nil {
@@ -86,7 +93,7 @@ func (o *outcomes) missing() []string {
 				if _, err := strconv.Atoi(code); err != nil {
 					continue
 				}
-				if outcome := operation.OperationID + " " + code; !o.of[outcome] {
+				if outcome := operation.OperationID + " " + code; !o.of[outcome] && !slices.Contains(elsewhere, outcome) {
 					out = append(out, outcome)
 				}
 			}

@@ -309,9 +309,32 @@ func (w *world) member(organization string, role string) caller {
 // execute runs a statement as the service's own role.
 func (w *world) execute(statement string, arguments ...any) {
 	w.t.Helper()
+	require.NoError(w.t, w.try(statement, arguments...))
+}
+
+func (w *world) try(statement string, arguments ...any) error {
+	w.t.Helper()
+	connection := w.connect()
+	defer func() { require.NoError(w.t, connection.Close(context.Background())) }()
+	_, err := connection.Exec(w.t.Context(), statement, arguments...)
+	return err
+}
+
+func (w *world) connect() *pgx.Conn {
+	w.t.Helper()
 	connection, err := pgx.Connect(w.t.Context(), w.database.URL(w.t, databasetest.Runtime))
 	require.NoError(w.t, err)
+	return connection
+}
+
+// whileLocked runs act while a request of the caller with the same Idempotency-Key is being worked on.
+func (w *world) whileLocked(operation string, as caller, organization string, act func(header map[string]string)) {
+	w.t.Helper()
+	connection := w.connect()
 	defer func() { require.NoError(w.t, connection.Close(context.Background())) }()
-	_, err = connection.Exec(w.t.Context(), statement, arguments...)
+	key := uuid.NewString()
+	_, err := connection.Exec(w.t.Context(), "SELECT pg_advisory_lock(hashtext('idempotency'), hashtext($1))",
+		strings.Join([]string{"user:" + as.id + ":", operation, organization, key}, "\n"))
 	require.NoError(w.t, err)
+	act(map[string]string{"Idempotency-Key": key})
 }
