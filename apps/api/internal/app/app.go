@@ -26,6 +26,7 @@ import (
 	"gatehouse.internal/api/internal/forward"
 	"gatehouse.internal/api/internal/gateways"
 	"gatehouse.internal/api/internal/jobs"
+	"gatehouse.internal/api/internal/limit"
 	"gatehouse.internal/api/internal/me"
 	"gatehouse.internal/api/internal/openapi"
 	"gatehouse.internal/api/internal/organizations"
@@ -213,10 +214,14 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 	if err != nil {
 		return nil, err
 	}
+	limits, err := newLimits(s)
+	if err != nil {
+		return nil, err
+	}
 	verifier := newVerifier(s, p.servers)
 	return web.New(web.Settings{
 		Log: log, Metrics: metrics, PublicURL: s.PublicURL, Document: document.Document, Forwarder: forwarder,
-		Index: p.index, Guard: &access.Guard{Index: p.keto, Rows: p.rows},
+		Limits: limits, Index: p.index, Guard: &access.Guard{Index: p.keto, Rows: p.rows},
 		Operations: operations{
 			consentOperations:      &consent.Operations{Authority: p.hydra, Secret: []byte(s.Consent.CSRFSecret.Reveal())},
 			organizationOperations: &organizations.Operations{Pool: p.pool, Changes: p.changes},
@@ -226,6 +231,15 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 		},
 		Authenticate: func(r *http.Request) (context.Context, error) { return authenticate(r, verifier, p.directory) },
 	})
+}
+
+func newLimits(s Settings) (web.Limits, error) {
+	principals, err := limit.NewMemory(limit.Policy(s.Limits.PerPrincipal), time.Now)
+	if err != nil {
+		return web.Limits{}, err
+	}
+	addresses, err := limit.NewMemory(limit.Policy(s.Limits.PerAddress), time.Now)
+	return web.Limits{PerPrincipal: principals, PerAddress: addresses}, err
 }
 
 // authenticate finds out who calls, and that they may still.

@@ -53,6 +53,11 @@ type Settings struct {
 	Consent   struct {
 		CSRFSecret config.Secret `mapstructure:"csrf_secret"`
 	} `mapstructure:"consent"`
+	// Limits bound how often one caller, and one address, may ask.
+	Limits struct {
+		PerPrincipal Limit `mapstructure:"per_principal"`
+		PerAddress   Limit `mapstructure:"per_address"`
+	} `mapstructure:"limits"`
 	// UpstreamTimeout bounds each call to another server.
 	UpstreamTimeout time.Duration `mapstructure:"upstream_timeout"`
 	// Drain is how long requests in flight may take at the end.
@@ -72,6 +77,12 @@ type Reconcile struct {
 	MaxDeletedShare float64 `mapstructure:"max_deleted_share"`
 }
 
+// Limit is a token bucket.
+type Limit struct {
+	PerSecond float64 `mapstructure:"per_second"`
+	Burst     int     `mapstructure:"burst"`
+}
+
 // Log is how much to say.
 type Log struct {
 	Level string `mapstructure:"level"`
@@ -87,6 +98,8 @@ func Defaults() Settings {
 	s.Database.MaxConnections = 10
 	s.IdentityToken.Audience = "gatehouse-api"
 	s.Reconcile = Reconcile{Interval: 10 * time.Minute, MaxDeletedShare: 0.1}
+	s.Limits.PerPrincipal = Limit{PerSecond: 50, Burst: 200}
+	s.Limits.PerAddress = Limit{PerSecond: 200, Burst: 1000} // an office behind one address, or the web app's server
 	s.UpstreamTimeout = 2 * time.Second
 	s.Drain = 10 * time.Second
 	s.Log.Level = "info"
@@ -126,6 +139,8 @@ func (s Settings) Verify() error {
 		{s.Reconcile.MaxDeletedShare >= 0 && s.Reconcile.MaxDeletedShare <= 1, "reconcile.max_deleted_share: must be from 0 to 1"},
 		{len(s.Consent.CSRFSecret) >= secretLength, "consent.csrf_secret: needs at least 32 characters"},
 		{s.Consent.CSRFSecret != s.InternalSecret || s.InternalSecret == "", "consent.csrf_secret: must not be internal_secret"},
+		{s.Limits.PerPrincipal.PerSecond > 0 && s.Limits.PerPrincipal.Burst > 0, "limits.per_principal: needs a positive per_second and burst"},
+		{s.Limits.PerAddress.PerSecond > 0 && s.Limits.PerAddress.Burst > 0, "limits.per_address: needs a positive per_second and burst"},
 		{s.UpstreamTimeout > 0, "upstream_timeout: must be positive"},
 		{s.Drain > 0, "drain: must be positive"},
 		{isLevel(s.Log.Level), "log.level: must be debug, info, warn or error"},

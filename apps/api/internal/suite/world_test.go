@@ -66,7 +66,8 @@ func newWorld(t *testing.T, change ...func(*settings)) *world {
 	s.Kratos.PublicURL, s.Kratos.AdminURL = environment(t, "KRATOS_PUBLIC_URL"), environment(t, "KRATOS_ADMIN_URL")
 	s.Hydra.PublicURL, s.Hydra.AdminURL = environment(t, "HYDRA_PUBLIC_URL"), environment(t, "HYDRA_ADMIN_URL")
 	s.Keto.ReadURL, s.Keto.WriteURL = environment(t, "KETO_READ_URL"), environment(t, "KETO_WRITE_URL")
-	s.Reconcile.MaxDeletedShare = 0      // the tuples of other worlds are none of ours
+	s.Reconcile.MaxDeletedShare = 0 // the tuples of other worlds are none of ours
+	s.Limits.PerPrincipal, s.Limits.PerAddress = app.Limit{PerSecond: 1e6, Burst: 1e6}, app.Limit{PerSecond: 1e6, Burst: 1e6}
 	s.UpstreamTimeout = 20 * time.Second // a loaded machine is no outage
 	for _, alter := range change {
 		alter(&s)

@@ -38,7 +38,8 @@ type Settings struct {
 	Authenticate func(r *http.Request) (context.Context, error)
 	Forwarder    *forward.Forwarder
 	// Guard holds callers to what the document demands.
-	Guard *access.Guard
+	Guard  *access.Guard
+	Limits Limits
 	// Index is what a Consistency-Token waits for.
 	Index Index
 }
@@ -70,8 +71,8 @@ func New(s Settings) (http.Handler, error) {
 	})
 
 	operations := engine.Group("")
-	operations.Use(private, authenticate(document, s.Authenticate), sameOrigin(s.PublicURL), fits(document),
-		describe(document), consistent(s.Index), admitted(document, rules, s.Guard))
+	operations.Use(private, byAddress(s.Limits.PerAddress), authenticate(document, s.Authenticate), byPrincipal(s.Limits.PerPrincipal),
+		sameOrigin(s.PublicURL), fits(document), describe(document), consistent(s.Index), admitted(document, rules, s.Guard))
 	openapi.RegisterHandlersWithOptions(operations,
 		openapi.NewStrictHandlerWithOptions(s.Operations, nil, openapi.StrictGinServerOptions{
 			RequestErrorHandlerFunc: func(c *gin.Context, err error) { refuse(c, unfit(err)) },
