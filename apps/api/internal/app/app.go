@@ -23,6 +23,7 @@ import (
 	"gatehouse.internal/api/internal/consent"
 	"gatehouse.internal/api/internal/converge"
 	"gatehouse.internal/api/internal/database"
+	"gatehouse.internal/api/internal/feed"
 	"gatehouse.internal/api/internal/forward"
 	"gatehouse.internal/api/internal/gateways"
 	"gatehouse.internal/api/internal/jobs"
@@ -62,7 +63,8 @@ func Run(ctx context.Context, s Settings, logs io.Writer) error {
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("mode", s.Mode),
 		slog.String("public", s.Public.Address), slog.String("internal", s.Internal.Address))
-	return service.Run(ctx, s.Drain, app.health.Drain, internal, app.background, public)
+	// They stop in reverse order: the feed lets its followers go before the server waits for them.
+	return service.Run(ctx, s.Drain, app.health.Drain, internal, app.background, app.parts.revocations.Part(), public)
 }
 
 // App is the service without its sockets.
@@ -98,7 +100,7 @@ func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger
 	if err := model.refuse(ctx, log); err != nil {
 		return nil, err
 	}
-	parts, err := newParts(s, servers, pool, metrics)
+	parts, err := newParts(s, servers, pool, log, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +118,7 @@ func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger
 	dependencies["model"] = model.check
 	dependencies["postgres"] = ready
 	return &App{
-		Public: public, Internal: newInternal(health, s.InternalSecret.Reveal(), dependencies),
+		Public: public, Internal: newInternal(health, s.InternalSecret.Reveal(), dependencies, parts.internal()),
 		settings: s, parts: parts, background: background, health: health,
 	}, nil
 }
@@ -178,9 +180,11 @@ type parts struct {
 	index     *converge.Converger
 	rows      *permission.Rows
 	changes   *change.Changes
+	// revocations are what the door follows.
+	revocations *feed.Feed
 }
 
-func newParts(s Settings, servers servers, pool *pgxpool.Pool, metrics prometheus.Registerer) (parts, error) {
+func newParts(s Settings, servers servers, pool *pgxpool.Pool, log *slog.Logger, metrics prometheus.Registerer) (parts, error) {
 	queue, err := jobs.NewQueue(pool)
 	if err != nil {
 		return parts{}, err
@@ -188,7 +192,8 @@ func newParts(s Settings, servers servers, pool *pgxpool.Pool, metrics prometheu
 	index := converge.New(pool, servers.tuples, queue, metrics)
 	return parts{
 		servers: servers, pool: pool, queue: queue, index: index, rows: permission.NewRows(pool),
-		directory: users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout),
+		directory:   users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout),
+		revocations: feed.New(pool, log, s.UpstreamTimeout),
 		// Waiting for a lock, and then for Keto.
 		changes: &change.Changes{Pool: pool, Index: index, Jobs: queue, Timeout: 2 * s.UpstreamTimeout},
 	}, nil
@@ -207,9 +212,14 @@ func (p parts) work(s Settings, log *slog.Logger) (service.Part, error) {
 	})
 }
 
+// internal are the routes for other services of the stack.
+func (p parts) internal() map[string]http.Handler {
+	return map[string]http.Handler{"GET /internal/revocations": p.revocations.Handler(web.Refuse)}
+}
+
 // newHandler builds what the public port serves.
 func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Registerer) (http.Handler, error) {
-	forwarder, err := newForwarder(s, p.servers)
+	forwarder, err := newForwarder(s, p)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +268,7 @@ func newVerifier(s Settings, servers servers) principal.Verifier {
 	}
 }
 
-func newForwarder(s Settings, servers servers) (*forward.Forwarder, error) {
+func newForwarder(s Settings, p parts) (*forward.Forwarder, error) {
 	kratos, err := url.Parse(s.Kratos.PublicURL)
 	if err != nil {
 		return nil, err
@@ -273,7 +283,8 @@ func newForwarder(s Settings, servers servers) (*forward.Forwarder, error) {
 	}
 	return &forward.Forwarder{
 		Kratos: kratos, Hydra: hydra, Public: public,
-		BehindDoor: s.Mode == edge, Timeout: s.UpstreamTimeout, Transport: servers.client.Transport, Refuse: web.Refuse,
+		BehindDoor: s.Mode == edge, Timeout: s.UpstreamTimeout, Transport: p.client.Transport,
+		Sessions: p.kratosPublic, Tokens: p.hydra, Publisher: p.revocations, Now: time.Now, Refuse: web.Refuse,
 	}, nil
 }
 

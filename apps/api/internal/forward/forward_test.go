@@ -38,7 +38,8 @@ func newForwarder(t *testing.T, seen *http.Request) *forward.Forwarder {
 	require.NoError(t, err)
 	return &forward.Forwarder{
 		Kratos: server(t, "kratos", seen), Hydra: server(t, "hydra", seen), Public: public, BehindDoor: true,
-		Timeout: time.Minute, Transport: http.DefaultTransport,
+		Timeout: time.Minute, Transport: http.DefaultTransport, Now: func() time.Time { return now },
+		Sessions: &sessions{}, Tokens: &tokens{}, Publisher: &published{},
 		Refuse: func(w http.ResponseWriter, _ *http.Request, err error) { w.WriteHeader(problem.From(err).Status()) },
 	}
 }
@@ -167,7 +168,7 @@ func TestSlowServerIsUnavailable(t *testing.T) {
 	var err error
 	f.Kratos, err = url.Parse(slow.URL)
 	require.NoError(t, err)
-	f.Timeout = time.Millisecond
+	f.Timeout = 10 * time.Millisecond
 
 	w := send(t, f, find(t, "DELETE", "/.ory/sessions"), "/.ory/sessions", nil, nil)
 
