@@ -145,15 +145,16 @@ func (f *Forwarder) rewrite(r *httputil.ProxyRequest, target *url.URL, prefix st
 	r.Out.Header.Set("X-Forwarded-Proto", f.Public.Scheme)
 }
 
-// withoutSession takes the session cookie out and leaves all others as they were sent: nobody but Kratos
-// and the web app may see it.
+// withoutSession takes Kratos' cookies out and leaves all others as they were sent: nobody but Kratos and the web
+// app may see them.
 func withoutSession(header http.Header) {
 	var kept []string
 	for _, line := range header["Cookie"] {
 		for cookie := range strings.SplitSeq(line, ";") {
 			cookie = strings.TrimSpace(cookie)
 			name, _, _ := strings.Cut(cookie, "=")
-			if cookie != "" && strings.TrimSpace(name) != principal.SessionCookie {
+			name = strings.TrimSpace(name)
+			if cookie != "" && name != principal.SessionCookie && !strings.HasPrefix(name, "csrf_token_") {
 				kept = append(kept, cookie)
 			}
 		}

@@ -133,6 +133,7 @@ func TestOnlyKratosSeesTheSessionCookie(t *testing.T) {
 		"Hydra, alone":         {"POST", "/oauth2/revoke", []string{"ory_kratos_session=x"}, nil},
 		"Hydra, among others":  {"GET", "/oauth2/sessions/logout", []string{"a=1;ory_kratos_session=x; b=\"2\""}, []string{"a=1; b=\"2\""}},
 		"Hydra, several lines": {"GET", "/oauth2/sessions/logout", []string{" ory_kratos_session =x", "ory_kratos_session", "b=2"}, []string{"b=2"}},
+		"Hydra, Kratos' CSRF":  {"GET", "/oauth2/sessions/logout", []string{"csrf_token_8f=x; b=2"}, []string{"b=2"}},
 		"Hydra, alike":         {"GET", "/oauth2/sessions/logout", []string{"ory_kratos_sessions=x"}, []string{"ory_kratos_sessions=x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
