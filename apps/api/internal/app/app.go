@@ -27,6 +27,7 @@ import (
 	"gatehouse.internal/api/internal/forward"
 	"gatehouse.internal/api/internal/gateways"
 	"gatehouse.internal/api/internal/jobs"
+	"gatehouse.internal/api/internal/keys"
 	"gatehouse.internal/api/internal/me"
 	"gatehouse.internal/api/internal/openapi"
 	"gatehouse.internal/api/internal/organizations"
@@ -171,12 +172,20 @@ type admitter interface {
 	Admit(ctx context.Context, p principal.Principal) (users.User, error)
 }
 
+// keyring knows API keys.
+type keyring interface {
+	principal.APIKeys
+	// Admit fills in whose key the principal's is; the user is there when it is a person's.
+	Admit(ctx context.Context, p principal.Principal) (principal.Principal, *users.User, error)
+}
+
 // parts are what the service is made of.
 type parts struct {
 	servers
 	pool      *pgxpool.Pool
 	queue     *jobs.Queue
 	directory admitter
+	keys      keyring
 	index     *converge.Converger
 	rows      *permission.Rows
 	changes   *change.Changes
@@ -190,9 +199,10 @@ func newParts(s Settings, servers servers, pool *pgxpool.Pool, log *slog.Logger,
 		return parts{}, err
 	}
 	index := converge.New(pool, servers.tuples, queue, metrics)
+	directory := users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout)
 	return parts{
 		servers: servers, pool: pool, queue: queue, index: index, rows: permission.NewRows(pool),
-		directory:   users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout),
+		directory: directory, keys: keys.NewRegistry(pool, directory, log, s.UpstreamTimeout),
 		revocations: feed.New(pool, log, s.UpstreamTimeout),
 		// Waiting for a lock, and then for Keto.
 		changes: &change.Changes{Pool: pool, Index: index, Jobs: queue, Timeout: 2 * s.UpstreamTimeout},
@@ -214,7 +224,10 @@ func (p parts) work(s Settings, log *slog.Logger) (service.Part, error) {
 
 // internal are the routes for other services of the stack.
 func (p parts) internal() map[string]http.Handler {
-	return map[string]http.Handler{"GET /internal/revocations": p.revocations.Handler(web.Refuse)}
+	return map[string]http.Handler{
+		"GET /internal/revocations":      p.revocations.Handler(web.Refuse),
+		"POST /internal/api-keys/verify": keys.Handler(p.keys, web.Refuse),
+	}
 }
 
 // newHandler builds what the public port serves.
@@ -223,7 +236,7 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 	if err != nil {
 		return nil, err
 	}
-	verifier := newVerifier(s, p.servers)
+	verifier := newVerifier(s, p)
 	return web.New(web.Settings{
 		Log: log, Metrics: metrics, PublicURL: s.PublicURL, Document: document.Document, Forwarder: forwarder,
 		Index: p.index, Guard: &access.Guard{Index: p.keto, Rows: p.rows},
@@ -234,37 +247,46 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 			productOperations:      &products.Operations{Pool: p.pool, Changes: p.changes, Rows: p.rows},
 			auditOperations:        &audit.Operations{Pool: p.pool},
 		},
-		Authenticate: func(r *http.Request) (context.Context, error) { return authenticate(r, verifier, p.directory) },
+		Authenticate: func(r *http.Request) (context.Context, error) { return authenticate(r, verifier, p) },
 	})
 }
 
 // authenticate finds out who calls, and that they may still.
-func authenticate(r *http.Request, verifier principal.Verifier, directory admitter) (context.Context, error) {
+func authenticate(r *http.Request, verifier principal.Verifier, p parts) (context.Context, error) {
 	caller, err := verifier.Verify(r)
 	if err != nil {
 		return nil, err
 	}
-	ctx := principal.With(r.Context(), caller)
-	if caller.Kind != principal.User {
-		return ctx, nil
+	ctx := r.Context()
+	switch caller.Kind {
+	case principal.User:
+		user, err := p.directory.Admit(ctx, caller)
+		if err != nil {
+			return nil, err
+		}
+		ctx = users.With(ctx, user)
+	case principal.APIKey:
+		var owner *users.User
+		if caller, owner, err = p.keys.Admit(ctx, caller); err != nil {
+			return nil, err
+		}
+		if owner != nil {
+			ctx = users.With(ctx, *owner)
+		}
 	}
-	user, err := directory.Admit(ctx, caller)
-	if err != nil {
-		return nil, err
-	}
-	return users.With(ctx, user), nil
+	return principal.With(ctx, caller), nil
 }
 
-func newVerifier(s Settings, servers servers) principal.Verifier {
+func newVerifier(s Settings, p parts) principal.Verifier {
 	if s.Mode == direct {
 		return &principal.Direct{
-			Sessions: servers.kratosPublic, Tokens: servers.hydra,
+			Sessions: p.kratosPublic, Tokens: p.hydra, Keys: p.keys,
 			Issuer: s.tokenIssuer(), Audience: s.tokenAudience(), Now: time.Now,
 		}
 	}
 	return &principal.Edge{
 		Issuer: s.IdentityToken.Issuer, Audience: s.IdentityToken.Audience, Now: time.Now,
-		Keys: principal.NewKeys(s.IdentityToken.JWKSURL, servers.client, s.UpstreamTimeout, time.Now),
+		Keys: principal.NewKeys(s.IdentityToken.JWKSURL, p.client, s.UpstreamTimeout, time.Now),
 	}
 }
 

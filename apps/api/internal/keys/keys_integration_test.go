@@ -231,7 +231,7 @@ func (f fixture) verify(t *testing.T, secret string) *httptest.ResponseRecorder 
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/internal/api-keys/verify", nil)
 	r.Header.Set("Authorization", "Bearer "+secret)
 	w := httptest.NewRecorder()
-	f.Handler(refuse).ServeHTTP(w, r)
+	keys.Handler(f.Registry, refuse).ServeHTTP(w, r)
 	return w
 }
 
@@ -273,7 +273,7 @@ func TestGateThatSendsNoKeyIsRefused(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/internal/api-keys/verify", nil)
 		r.Header = header
 		w := httptest.NewRecorder()
-		f.Handler(refuse).ServeHTTP(w, r)
+		keys.Handler(f.Registry, refuse).ServeHTTP(w, r)
 		require.Equal(t, http.StatusUnauthorized, w.Code, name)
 	}
 }

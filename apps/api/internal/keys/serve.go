@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse.internal/api/internal/principal"
 	"gatehouse.internal/api/internal/problem"
 )
 
@@ -24,13 +25,13 @@ type verified struct {
 
 // Handler answers a gate about the key in the request's own Authorization: 200, 401 for every key that is not good, 503
 // when nobody knows. That it is a gate who asks is for the caller to make sure. refuse renders a problem.
-func (r *Registry) Handler(refuse func(w http.ResponseWriter, r *http.Request, err error)) http.Handler {
+func Handler(keys principal.APIKeys, refuse func(w http.ResponseWriter, r *http.Request, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		scheme, token, _ := strings.Cut(request.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "Bearer") || len(request.Header["Authorization"]) != 1 {
 			token = ""
 		}
-		key, err := r.Verify(request.Context(), token)
+		key, err := keys.Verify(request.Context(), token)
 		if errors.Is(err, ErrRejected) {
 			err = problem.New(problem.Unauthenticated, "This key is not valid.").Because(err)
 		}
