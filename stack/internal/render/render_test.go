@@ -79,7 +79,7 @@ func TestASecretReachesOnlyTheServiceThatNeedsIt(t *testing.T) {
 		"db-keto":             {"keto/keto.yml"},
 		"kratos-cipher":       {"kratos/kratos.yml"},
 		"hydra-system":        {"hydra/hydra.yml"},
-		"api-internal":        {"api/api.yml"},
+		"api-internal":        {"api/api.yml", "authz/authz.yml", "authz/oathkeeper.yml", "oathkeeper/oathkeeper.yml"},
 		"api-consent-csrf":    {"api/api.yml"},
 	}
 	for name, expected := range readers {

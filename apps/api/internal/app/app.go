@@ -23,9 +23,11 @@ import (
 	"gatehouse.internal/api/internal/consent"
 	"gatehouse.internal/api/internal/converge"
 	"gatehouse.internal/api/internal/database"
+	"gatehouse.internal/api/internal/feed"
 	"gatehouse.internal/api/internal/forward"
 	"gatehouse.internal/api/internal/gateways"
 	"gatehouse.internal/api/internal/jobs"
+	"gatehouse.internal/api/internal/keys"
 	"gatehouse.internal/api/internal/limit"
 	"gatehouse.internal/api/internal/me"
 	"gatehouse.internal/api/internal/openapi"
@@ -63,7 +65,8 @@ func Run(ctx context.Context, s Settings, logs io.Writer) error {
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("mode", s.Mode),
 		slog.String("public", s.Public.Address), slog.String("internal", s.Internal.Address))
-	return service.Run(ctx, s.Drain, app.health.Drain, internal, app.background, public)
+	// They stop in reverse order: the feed lets its followers go before the server waits for them.
+	return service.Run(ctx, s.Drain, app.health.Drain, internal, app.background, app.parts.revocations.Part(), public)
 }
 
 // App is the service without its sockets.
@@ -99,7 +102,7 @@ func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger
 	if err := model.refuse(ctx, log); err != nil {
 		return nil, err
 	}
-	parts, err := newParts(s, servers, pool, metrics)
+	parts, err := newParts(s, servers, pool, log, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +120,7 @@ func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger
 	dependencies["model"] = model.check
 	dependencies["postgres"] = ready
 	return &App{
-		Public: public, Internal: newInternal(health, s.InternalSecret.Reveal(), dependencies),
+		Public: public, Internal: newInternal(health, s.InternalSecret.Reveal(), dependencies, parts.internal()),
 		settings: s, parts: parts, background: background, health: health,
 	}, nil
 }
@@ -170,26 +173,38 @@ type admitter interface {
 	Admit(ctx context.Context, p principal.Principal) (users.User, error)
 }
 
+// keyring knows API keys.
+type keyring interface {
+	principal.APIKeys
+	// Admit fills in whose key the principal's is; the user is there when it is a person's.
+	Admit(ctx context.Context, p principal.Principal) (principal.Principal, *users.User, error)
+}
+
 // parts are what the service is made of.
 type parts struct {
 	servers
 	pool      *pgxpool.Pool
 	queue     *jobs.Queue
 	directory admitter
+	keys      keyring
 	index     *converge.Converger
 	rows      *permission.Rows
 	changes   *change.Changes
+	// revocations are what the door follows.
+	revocations *feed.Feed
 }
 
-func newParts(s Settings, servers servers, pool *pgxpool.Pool, metrics prometheus.Registerer) (parts, error) {
+func newParts(s Settings, servers servers, pool *pgxpool.Pool, log *slog.Logger, metrics prometheus.Registerer) (parts, error) {
 	queue, err := jobs.NewQueue(pool)
 	if err != nil {
 		return parts{}, err
 	}
 	index := converge.New(pool, servers.tuples, queue, metrics)
+	directory := users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout)
 	return parts{
 		servers: servers, pool: pool, queue: queue, index: index, rows: permission.NewRows(pool),
-		directory: users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout),
+		directory: directory, keys: keys.NewRegistry(pool, directory, log, s.UpstreamTimeout),
+		revocations: feed.New(pool, log, s.UpstreamTimeout),
 		// Waiting for a lock, and then for Keto.
 		changes: &change.Changes{Pool: pool, Index: index, Jobs: queue, Timeout: 2 * s.UpstreamTimeout},
 	}, nil
@@ -208,9 +223,17 @@ func (p parts) work(s Settings, log *slog.Logger) (service.Part, error) {
 	})
 }
 
+// internal are the routes for other services of the stack.
+func (p parts) internal() map[string]http.Handler {
+	return map[string]http.Handler{
+		"GET /internal/revocations":      p.revocations.Handler(web.Refuse),
+		"POST /internal/api-keys/verify": keys.Handler(p.keys, web.Refuse),
+	}
+}
+
 // newHandler builds what the public port serves.
 func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Registerer) (http.Handler, error) {
-	forwarder, err := newForwarder(s, p.servers)
+	forwarder, err := newForwarder(s, p)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +241,7 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 	if err != nil {
 		return nil, err
 	}
-	verifier := newVerifier(s, p.servers)
+	verifier := newVerifier(s, p)
 	return web.New(web.Settings{
 		Log: log, Metrics: metrics, PublicURL: s.PublicURL, Document: document.Document, Forwarder: forwarder,
 		Limits: limits, Index: p.index, Guard: &access.Guard{Index: p.keto, Rows: p.rows},
@@ -229,7 +252,7 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 			productOperations:      &products.Operations{Pool: p.pool, Changes: p.changes, Rows: p.rows},
 			auditOperations:        &audit.Operations{Pool: p.pool},
 		},
-		Authenticate: func(r *http.Request) (context.Context, error) { return authenticate(r, verifier, p.directory) },
+		Authenticate: func(r *http.Request) (context.Context, error) { return authenticate(r, verifier, p) },
 	})
 }
 
@@ -243,36 +266,45 @@ func newLimits(s Settings) (web.Limits, error) {
 }
 
 // authenticate finds out who calls, and that they may still.
-func authenticate(r *http.Request, verifier principal.Verifier, directory admitter) (context.Context, error) {
+func authenticate(r *http.Request, verifier principal.Verifier, p parts) (context.Context, error) {
 	caller, err := verifier.Verify(r)
 	if err != nil {
 		return nil, err
 	}
-	ctx := principal.With(r.Context(), caller)
-	if caller.Kind != principal.User {
-		return ctx, nil
+	ctx := r.Context()
+	switch caller.Kind {
+	case principal.User:
+		user, err := p.directory.Admit(ctx, caller)
+		if err != nil {
+			return nil, err
+		}
+		ctx = users.With(ctx, user)
+	case principal.APIKey:
+		var owner *users.User
+		if caller, owner, err = p.keys.Admit(ctx, caller); err != nil {
+			return nil, err
+		}
+		if owner != nil {
+			ctx = users.With(ctx, *owner)
+		}
 	}
-	user, err := directory.Admit(ctx, caller)
-	if err != nil {
-		return nil, err
-	}
-	return users.With(ctx, user), nil
+	return principal.With(ctx, caller), nil
 }
 
-func newVerifier(s Settings, servers servers) principal.Verifier {
+func newVerifier(s Settings, p parts) principal.Verifier {
 	if s.Mode == direct {
 		return &principal.Direct{
-			Sessions: servers.kratosPublic, Tokens: servers.hydra,
+			Sessions: p.kratosPublic, Tokens: p.hydra, Keys: p.keys,
 			Issuer: s.tokenIssuer(), Audience: s.tokenAudience(), Now: time.Now,
 		}
 	}
 	return &principal.Edge{
 		Issuer: s.IdentityToken.Issuer, Audience: s.IdentityToken.Audience, Now: time.Now,
-		Keys: principal.NewKeys(s.IdentityToken.JWKSURL, servers.client, s.UpstreamTimeout, time.Now),
+		Keys: principal.NewKeys(s.IdentityToken.JWKSURL, p.client, s.UpstreamTimeout, time.Now),
 	}
 }
 
-func newForwarder(s Settings, servers servers) (*forward.Forwarder, error) {
+func newForwarder(s Settings, p parts) (*forward.Forwarder, error) {
 	kratos, err := url.Parse(s.Kratos.PublicURL)
 	if err != nil {
 		return nil, err
@@ -287,7 +319,8 @@ func newForwarder(s Settings, servers servers) (*forward.Forwarder, error) {
 	}
 	return &forward.Forwarder{
 		Kratos: kratos, Hydra: hydra, Public: public,
-		BehindDoor: s.Mode == edge, Timeout: s.UpstreamTimeout, Transport: servers.client.Transport, Refuse: web.Refuse,
+		BehindDoor: s.Mode == edge, Timeout: s.UpstreamTimeout, Transport: p.client.Transport,
+		Sessions: p.kratosPublic, Tokens: p.hydra, Publisher: p.revocations, Now: time.Now, Refuse: web.Refuse,
 	}, nil
 }
 

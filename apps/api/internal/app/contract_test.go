@@ -56,7 +56,7 @@ func newModes(t *testing.T, directory func(t *testing.T, identities users.Identi
 		s.Kratos.PublicURL, s.Kratos.AdminURL, s.Hydra.AdminURL = stack.KratosPublic, stack.KratosAdmin, stack.HydraAdmin
 		require.NoError(t, s.Verify())
 		servers := newServers(s)
-		handler, err := newHandler(s, parts{servers: servers, directory: directory(t, servers.kratosAdmin)}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		handler, err := newHandler(s, parts{servers: servers, directory: directory(t, servers.kratosAdmin), keys: ring{}}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		require.NoError(t, err)
 		return mode{name, stack, handler, present(stack, door)}
 	}
@@ -102,6 +102,12 @@ func populate(s *orytest.Stack) {
 func decide(stack *orytest.Stack, c credential) (claims principaltest.Claims) {
 	now := time.Now()
 	stack.Set(func(s *orytest.Stack) {
+		if id, found := ringIDs[c.bearer]; found {
+			claims = principaltest.Session(id.String(), "", now).With(principaltest.Claims{
+				"type": "api_key", "auth": "api_key", "scope": "everything", "sid": nil, "aal": nil, "email": nil, "email_verified": nil,
+			})
+			return
+		}
 		if token, found := s.Tokens[c.bearer]; found {
 			claims = principaltest.Token(token.Subject, token.Client, token.Scope, now)
 			return
@@ -168,6 +174,16 @@ func contract(t *testing.T, directory func(t *testing.T, identities users.Identi
 				require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 				require.JSONEq(t, `{"type":"user","id":"`+ann+`","email":"ann@example.com","name":"Ann","client_id":"`+demo+
 					`","scopes":["openid","read"]}`, w.Body.String())
+			})
+			t.Run("an API key", func(t *testing.T) {
+				for secret, owner := range map[string]string{"gh_ann": `"user_id":"` + ann + `"`, "gh_acme": `"organization_id":"` + acme + `"`} {
+					w := me(credential{bearer: secret})
+					require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+					require.JSONEq(t, `{"type":"api_key","id":"`+ringIDs[secret].String()+`",`+owner+`,"scopes":["gateways:read"]}`, w.Body.String())
+				}
+				requireRefusal(t, me(credential{bearer: "gh_ended"}), problem.Unauthenticated)
+				requireRefusal(t, me(credential{bearer: "gh_unknown"}), problem.Unauthenticated)
+				requireRefusal(t, m.send(t, "GET", "/api/oauth2/consent?consent_challenge=c", "", credential{bearer: "gh_ann"}, nil), problem.SessionRequired)
 			})
 			t.Run("a token wins over a cookie", func(t *testing.T) {
 				require.Contains(t, me(credential{cookie: "ann", bearer: "machine"}).Body.String(), `"client"`)
@@ -281,4 +297,35 @@ func TestUserWhoWasNotAdmittedNeverReachesAnOperation(t *testing.T) {
 	require.False(t, admitted)
 	_, err := operations{}.Operation.GetMe(ctx, struct{}{})
 	require.Equal(t, problem.Internal, problem.From(err).Code)
+}
+
+// ring has one key of Ann's, "gh_ann", and one of an organization's, "gh_acme"; "gh_ended" was one.
+type ring struct{}
+
+var ringIDs = map[string]uuid.UUID{
+	"gh_ann": uuid.MustParse("11111111-1111-4111-8111-111111111111"), "gh_acme": uuid.MustParse("22222222-2222-4222-8222-222222222222"),
+	"gh_ended": uuid.MustParse("33333333-3333-4333-8333-333333333333"),
+}
+
+const acme = "44444444-4444-4444-8444-444444444444"
+
+func (ring) Verify(_ context.Context, secret string) (principal.KeyRecord, error) {
+	id, found := ringIDs[secret]
+	if !found {
+		return principal.KeyRecord{}, principal.ErrRejected
+	}
+	return principal.KeyRecord{ID: id, Scopes: []string{"everything"}}, nil
+}
+
+func (ring) Admit(_ context.Context, p principal.Principal) (principal.Principal, *users.User, error) {
+	p.Scopes = []string{"gateways:read"}
+	switch p.KeyID {
+	case ringIDs["gh_ann"]:
+		p.UserID = uuid.MustParse(ann)
+		return p, &users.User{ID: p.UserID}, nil
+	case ringIDs["gh_acme"]:
+		p.OrganizationID = uuid.MustParse(acme)
+		return p, nil, nil
+	}
+	return p, nil, problem.New(problem.Unauthenticated, "")
 }

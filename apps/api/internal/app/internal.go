@@ -17,8 +17,8 @@ import (
 )
 
 // newInternal builds what the internal port serves: probes and metrics for anyone who reaches it, and
-// everything under /internal/ for those who know the shared secret.
-func newInternal(health *service.Health, secret string, dependencies map[string]service.Check) http.Handler {
+// everything under /internal/ for those who know the shared secret: the routes, by their patterns, and health.
+func newInternal(health *service.Health, secret string, dependencies map[string]service.Check, routes map[string]http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	health.Register(mux)
 
@@ -27,15 +27,25 @@ func newInternal(health *service.Health, secret string, dependencies map[string]
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(states(r.Context(), dependencies)) // the caller is gone
 	})
+	for pattern, route := range routes {
+		shared.Handle(pattern, route)
+	}
 	mux.Handle("/internal/", knows(secret, shared))
 	return mux
 }
 
-// knows lets a request through that carries the secret as its bearer token.
+// secretHeader carries the secret where Authorization carries something else: a gate that asks about an API key
+// sends the key there.
+const secretHeader = "X-Gatehouse-Secret" // #nosec G101 -- a name
+
+// knows lets a request through that carries the secret, as its bearer token or in secretHeader.
 func knows(secret string, next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(secret))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if separate := r.Header.Get(secretHeader); separate != "" {
+			token, found = separate, true
+		}
 		got := sha256.Sum256([]byte(token)) // of one length, so that comparing takes the same time always
 		if !found || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			web.Refuse(w, r, problem.New(problem.Unauthenticated, "Send the shared secret.").

@@ -22,10 +22,15 @@ func TestInternalPort(t *testing.T) {
 	handler := newInternal(health, secret, map[string]service.Check{
 		"keto":   func(context.Context) error { return nil },
 		"kratos": func(context.Context) error { return errors.New("readiness answered 503") },
-	})
-	get := func(path, authorization string) *httptest.ResponseRecorder {
+	}, map[string]http.Handler{"GET /internal/route": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})})
+	get := func(path, authorization string, separate ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 		r.Header.Set("Authorization", authorization)
+		for _, value := range separate {
+			r.Header.Set("X-Gatehouse-Secret", value)
+		}
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		return w
@@ -45,6 +50,11 @@ func TestInternalPort(t *testing.T) {
 	}
 	require.Equal(t, http.StatusUnauthorized, get("/internal/nothing", "").Code)
 	require.Equal(t, http.StatusNotFound, get("/internal/nothing", "Bearer "+secret).Code)
+
+	require.Equal(t, http.StatusNoContent, get("/internal/route", "Bearer "+secret).Code)
+	require.Equal(t, http.StatusNoContent, get("/internal/route", "Bearer gh_key", secret).Code)
+	require.Equal(t, http.StatusUnauthorized, get("/internal/route", "Bearer gh_key").Code)
+	require.Equal(t, http.StatusUnauthorized, get("/internal/route", "Bearer "+secret, "wrong").Code)
 
 	w := get("/internal/health", "Bearer "+secret)
 	require.Equal(t, http.StatusOK, w.Code)

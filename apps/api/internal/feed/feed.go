@@ -27,6 +27,11 @@ const (
 // maxID is the longest ID in bytes that followers take.
 const maxID = 1024
 
+// Lifetime is how long an entry must be kept about what was ended at its issuer: until nobody can hold it any more
+// who does not ask the issuer. The longest are access tokens that are JWTs (ttl.access_token in
+// docker/ory/hydra/hydra.yml, 15 minutes).
+const Lifetime = time.Hour
+
 // Entry takes something away.
 type Entry struct {
 	Kind string `json:"kind"`

@@ -1,7 +1,7 @@
 // Package forward carries the few requests that end something at Kratos or Hydra (a session, a token).
-// The door sends them here because neither server tells anyone about them: whoever must learn of an
-// ending learns it at this one place. It forwards the listed endings and nothing else, so that it never
-// becomes a way around the door.
+// The door sends them here because neither server tells anyone about them: what has ended is published to the
+// revocation feed at this one place. It forwards the listed endings and nothing else, so that it never becomes a way
+// around the door, and it must never publish what has not ended.
 package forward
 
 import (
@@ -35,19 +35,22 @@ const kratosPrefix = "/.ory"
 type Ending struct {
 	Method, Path string
 	upstream     upstream
+	// ends finds out what a request could end; nil when it ends nothing that a door could know.
+	ends func(f *Forwarder, r *http.Request) (witness, error)
 }
 
 // Endings are all there are.
 func Endings() []Ending {
 	return []Ending{
-		{http.MethodGet, kratosPrefix + "/self-service/logout", kratos},
-		{http.MethodGet, kratosPrefix + "/self-service/logout/browser", kratos},
-		{http.MethodDelete, kratosPrefix + "/self-service/logout/api", kratos},
-		{http.MethodDelete, kratosPrefix + "/sessions", kratos},
-		{http.MethodDelete, kratosPrefix + "/sessions/:id", kratos},
-		{http.MethodPost, "/oauth2/revoke", hydra},
-		{http.MethodGet, "/oauth2/sessions/logout", hydra},
-		{http.MethodPost, "/oauth2/sessions/logout", hydra},
+		{http.MethodGet, kratosPrefix + "/self-service/logout", kratos, (*Forwarder).currentSession},
+		{http.MethodGet, kratosPrefix + "/self-service/logout/browser", kratos, nil}, // answers with the link of the one above
+		{http.MethodDelete, kratosPrefix + "/self-service/logout/api", kratos, (*Forwarder).namedToken},
+		{http.MethodDelete, kratosPrefix + "/sessions", kratos, (*Forwarder).otherSessions},
+		{http.MethodDelete, kratosPrefix + "/sessions/:id", kratos, (*Forwarder).namedSession},
+		{http.MethodPost, "/oauth2/revoke", hydra, (*Forwarder).accessToken},
+		// Hydra ends the Kratos session that its login was made with, too: that of this browser.
+		{http.MethodGet, "/oauth2/sessions/logout", hydra, (*Forwarder).currentSession},
+		{http.MethodPost, "/oauth2/sessions/logout", hydra, (*Forwarder).currentSession},
 	}
 }
 
@@ -57,8 +60,13 @@ type Forwarder struct {
 	Public        *url.URL // the origin that browsers see
 	// BehindDoor says that only the door can reach us, so that the addresses it reports are true.
 	BehindDoor bool
-	Timeout    time.Duration
-	Transport  http.RoundTripper
+	// Timeout bounds each of the questions and the forwarded request itself.
+	Timeout   time.Duration
+	Transport http.RoundTripper
+	Sessions  Sessions
+	Tokens    principal.Tokens
+	Publisher Publisher
+	Now       func() time.Time
 	// Refuse renders a problem.
 	Refuse func(w http.ResponseWriter, r *http.Request, err error)
 }
@@ -77,7 +85,13 @@ func (f *Forwarder) Handler(ending Ending) http.Handler {
 				withoutSession(r.Out.Header)
 			}
 		},
+		// Published before the caller hears of it: who logs out and sees the answer is logged out.
+		ModifyResponse: func(r *http.Response) error { return f.announced(r.Request.Context()) },
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			// The server may have ended it all the same, and its answer got lost.
+			if _, ok := errors.AsType[*unannounced](err); !ok {
+				err = errors.Join(err, f.announced(r.Context()))
+			}
 			f.Refuse(w, r, failed(err))
 		},
 	}
@@ -88,10 +102,32 @@ func (f *Forwarder) Handler(ending Ending) http.Handler {
 			f.Refuse(w, r, problem.New(problem.NotFound, "There is nothing at this address."))
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), f.Timeout)
+		// Whoever goes away in the middle has ended it, or has not: that is found out and published all the same.
+		whole := context.WithoutCancel(r.Context())
+		begun, err := f.begin(whole, ending, r)
+		if err != nil {
+			f.Refuse(w, r, failed(err))
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithValue(whole, endingKey{}, begun), f.Timeout)
 		defer cancel()
 		proxy.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// unannounced is an ending that nobody will hear of.
+type unannounced struct{ cause error }
+
+func (u *unannounced) Error() string { return u.cause.Error() }
+func (u *unannounced) Unwrap() error { return u.cause }
+
+func (f *Forwarder) announced(ctx context.Context) error {
+	begun := ctx.Value(endingKey{}).(*ending)
+	// The time of the forwarded request may be over; this has its own.
+	if err := f.announce(context.WithoutCancel(ctx), begun); err != nil {
+		return &unannounced{err}
+	}
+	return nil
 }
 
 // rewrite keeps what the servers build URLs and logs from: the public host and scheme, and the address
@@ -109,15 +145,16 @@ func (f *Forwarder) rewrite(r *httputil.ProxyRequest, target *url.URL, prefix st
 	r.Out.Header.Set("X-Forwarded-Proto", f.Public.Scheme)
 }
 
-// withoutSession takes the session cookie out and leaves all others as they were sent: nobody but Kratos
-// and the web app may see it.
+// withoutSession takes Kratos' cookies out and leaves all others as they were sent: nobody but Kratos and the web
+// app may see them.
 func withoutSession(header http.Header) {
 	var kept []string
 	for _, line := range header["Cookie"] {
 		for cookie := range strings.SplitSeq(line, ";") {
 			cookie = strings.TrimSpace(cookie)
 			name, _, _ := strings.Cut(cookie, "=")
-			if cookie != "" && strings.TrimSpace(name) != principal.SessionCookie {
+			name = strings.TrimSpace(name)
+			if cookie != "" && name != principal.SessionCookie && !strings.HasPrefix(name, "csrf_token_") {
 				kept = append(kept, cookie)
 			}
 		}

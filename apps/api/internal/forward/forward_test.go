@@ -38,7 +38,8 @@ func newForwarder(t *testing.T, seen *http.Request) *forward.Forwarder {
 	require.NoError(t, err)
 	return &forward.Forwarder{
 		Kratos: server(t, "kratos", seen), Hydra: server(t, "hydra", seen), Public: public, BehindDoor: true,
-		Timeout: time.Minute, Transport: http.DefaultTransport,
+		Timeout: time.Minute, Transport: http.DefaultTransport, Now: func() time.Time { return now },
+		Sessions: &sessions{}, Tokens: &tokens{}, Publisher: &published{},
 		Refuse: func(w http.ResponseWriter, _ *http.Request, err error) { w.WriteHeader(problem.From(err).Status()) },
 	}
 }
@@ -132,6 +133,7 @@ func TestOnlyKratosSeesTheSessionCookie(t *testing.T) {
 		"Hydra, alone":         {"POST", "/oauth2/revoke", []string{"ory_kratos_session=x"}, nil},
 		"Hydra, among others":  {"GET", "/oauth2/sessions/logout", []string{"a=1;ory_kratos_session=x; b=\"2\""}, []string{"a=1; b=\"2\""}},
 		"Hydra, several lines": {"GET", "/oauth2/sessions/logout", []string{" ory_kratos_session =x", "ory_kratos_session", "b=2"}, []string{"b=2"}},
+		"Hydra, Kratos' CSRF":  {"GET", "/oauth2/sessions/logout", []string{"csrf_token_8f=x; b=2"}, []string{"b=2"}},
 		"Hydra, alike":         {"GET", "/oauth2/sessions/logout", []string{"ory_kratos_sessions=x"}, []string{"ory_kratos_sessions=x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -167,7 +169,7 @@ func TestSlowServerIsUnavailable(t *testing.T) {
 	var err error
 	f.Kratos, err = url.Parse(slow.URL)
 	require.NoError(t, err)
-	f.Timeout = time.Millisecond
+	f.Timeout = 10 * time.Millisecond
 
 	w := send(t, f, find(t, "DELETE", "/.ory/sessions"), "/.ory/sessions", nil, nil)
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
+
 	"gatehouse.internal/api/internal/openapi"
 	"gatehouse.internal/api/internal/principal"
 	"gatehouse.internal/api/internal/users"
@@ -20,8 +22,14 @@ func (Operation) GetMe(ctx context.Context, _ openapi.GetMeRequestObject) (opena
 		return nil, err
 	}
 	var me openapi.Me
-	if caller.Kind == principal.Client {
+	switch caller.Kind {
+	case principal.Client:
 		err = me.FromMeClient(openapi.MeClient{Id: caller.ClientID, Scopes: scopes(caller)})
+		return openapi.GetMe200JSONResponse(me), err
+	case principal.APIKey:
+		err = me.FromMeApiKey(openapi.MeApiKey{
+			Id: caller.KeyID, Scopes: scopes(caller), OrganizationId: known(caller.OrganizationID), UserId: known(caller.UserID),
+		})
 		return openapi.GetMe200JSONResponse(me), err
 	}
 
@@ -36,6 +44,14 @@ func (Operation) GetMe(ctx context.Context, _ openapi.GetMeRequestObject) (opena
 	}
 	err = me.FromMeUser(answer)
 	return openapi.GetMe200JSONResponse(me), err
+}
+
+// known is nil for no id.
+func known(id uuid.UUID) *uuid.UUID {
+	if id == uuid.Nil {
+		return nil
+	}
+	return &id
 }
 
 // scopes is never null in the answer.

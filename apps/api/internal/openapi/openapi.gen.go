@@ -181,6 +181,21 @@ func (e HealthStatus) Valid() bool {
 	}
 }
 
+// Defines values for MeApiKeyType.
+const (
+	MeApiKeyTypeApiKey MeApiKeyType = "api_key"
+)
+
+// Valid indicates whether the value is a known member of the MeApiKeyType enum.
+func (e MeApiKeyType) Valid() bool {
+	switch e {
+	case MeApiKeyTypeApiKey:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for MeClientType.
 const (
 	MeClientTypeClient MeClientType = "client"
@@ -494,6 +509,18 @@ type HealthStatus string
 type Me struct {
 	union json.RawMessage
 }
+
+// MeApiKey An API key, of the organization or the person that is named.
+type MeApiKey struct {
+	Id             openapi_types.UUID  `json:"id"`
+	OrganizationId *openapi_types.UUID `json:"organization_id,omitempty"`
+	Scopes         []string            `json:"scopes"`
+	Type           MeApiKeyType        `json:"type"`
+	UserId         *openapi_types.UUID `json:"user_id,omitempty"`
+}
+
+// MeApiKeyType defines model for MeApiKey.Type.
+type MeApiKeyType string
 
 // MeClient A machine that acts for itself.
 type MeClient struct {
@@ -1271,6 +1298,40 @@ func (t *Me) MergeMeClient(v MeClient) error {
 	return err
 }
 
+// AsMeApiKey returns the union data inside the Me as a MeApiKey
+func (t Me) AsMeApiKey() (MeApiKey, error) {
+	var body MeApiKey
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMeApiKey overwrites any union data inside the Me as the provided MeApiKey
+func (t *Me) FromMeApiKey(v MeApiKey) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"api_key"}`))
+	t.union = b
+	return err
+}
+
+// MergeMeApiKey performs a merge with any union data inside the Me, using the provided MeApiKey
+func (t *Me) MergeMeApiKey(v MeApiKey) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"api_key"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
 func (t Me) Discriminator() (string, error) {
 	var discriminator struct {
 		Discriminator string `json:"type"`
@@ -1285,6 +1346,8 @@ func (t Me) ValueByDiscriminator() (interface{}, error) {
 		return nil, err
 	}
 	switch discriminator {
+	case "api_key":
+		return t.AsMeApiKey()
 	case "client":
 		return t.AsMeClient()
 	case "user":

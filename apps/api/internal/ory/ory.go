@@ -35,15 +35,17 @@ func HTTPClient(timeout time.Duration) *http.Client {
 type server struct {
 	api   *client.APIClient
 	http  *http.Client
+	base  string
 	ready string
 }
 
 func newServer(base, ready string, c *http.Client) server {
+	base = strings.TrimSuffix(base, "/")
 	configuration := client.NewConfiguration()
-	configuration.Servers = client.ServerConfigurations{{URL: strings.TrimSuffix(base, "/")}}
+	configuration.Servers = client.ServerConfigurations{{URL: base}}
 	configuration.HTTPClient = c
 	configuration.UserAgent = "gatehouse-api"
-	return server{api: client.NewAPIClient(configuration), http: c, ready: strings.TrimSuffix(base, "/") + ready}
+	return server{api: client.NewAPIClient(configuration), http: c, base: base, ready: base + ready}
 }
 
 // Ready fails unless the server says that it is ready, its database included.

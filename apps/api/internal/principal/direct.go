@@ -50,10 +50,27 @@ type Tokens interface {
 	Introspect(ctx context.Context, token string) (HydraToken, error)
 }
 
+// KeyPrefix begins every API key.
+const KeyPrefix = "gh_"
+
+// KeyRecord is a good API key as the registry knows it.
+type KeyRecord struct {
+	ID      uuid.UUID
+	Scopes  []string
+	Issued  time.Time
+	Expires *time.Time // nil: never
+}
+
+// APIKeys answers whose secret an API key is, with ErrRejected for every one that is not good.
+type APIKeys interface {
+	Verify(ctx context.Context, secret string) (KeyRecord, error)
+}
+
 // Direct verifies the credentials themselves, for running the API without the door.
 type Direct struct {
 	Sessions Sessions
 	Tokens   Tokens
+	Keys     APIKeys
 	// Issuer is Hydra's; Audience is the API's name in access tokens.
 	Issuer, Audience string
 	Now              func() time.Time
@@ -66,7 +83,10 @@ func (d *Direct) Verify(r *http.Request) (Principal, error) {
 	if err != nil {
 		return Principal{}, unauthenticated(err)
 	}
-	if token != "" {
+	switch {
+	case strings.HasPrefix(token, KeyPrefix):
+		return d.key(r.Context(), token)
+	case token != "":
 		return d.token(r.Context(), token)
 	}
 	var cookies []string
@@ -77,6 +97,18 @@ func (d *Direct) Verify(r *http.Request) (Principal, error) {
 		return Principal{}, unauthenticated(errNoCredentials)
 	}
 	return d.session(r.Context(), cookies)
+}
+
+func (d *Direct) key(ctx context.Context, secret string) (Principal, error) {
+	record, err := d.Keys.Verify(ctx, secret)
+	if err != nil {
+		return Principal{}, negative(err)
+	}
+	p, err := ofKey(record.ID, record.Scopes)
+	if err != nil {
+		return Principal{}, unauthenticated(err)
+	}
+	return p, nil
 }
 
 func (d *Direct) token(ctx context.Context, raw string) (Principal, error) {

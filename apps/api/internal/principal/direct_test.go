@@ -22,7 +22,10 @@ type answers struct {
 	token   principal.HydraToken
 	err     error
 	cookies *[]string // those that were asked about
+	key     principal.KeyRecord
 }
+
+func (a answers) Verify(context.Context, string) (principal.KeyRecord, error) { return a.key, a.err }
 
 func (a answers) Session(_ context.Context, cookies ...string) (principal.KratosSession, error) {
 	if a.cookies != nil {
@@ -37,7 +40,7 @@ func (a answers) Introspect(context.Context, string) (principal.HydraToken, erro
 
 func newDirect(a answers) *principal.Direct {
 	return &principal.Direct{
-		Sessions: a, Tokens: a, Issuer: "http://localhost:8080", Audience: audience,
+		Sessions: a, Tokens: a, Keys: a, Issuer: "http://localhost:8080", Audience: audience,
 		Now: func() time.Time { return now },
 	}
 }
@@ -94,6 +97,20 @@ func TestDirectTellsAUserActingThroughAClient(t *testing.T) {
 	require.Equal(t, principal.JWT, p.Auth)
 }
 
+func TestDirectAsksTheRegistryAboutAPIKeysAndHydraAboutNone(t *testing.T) {
+	registry := answers{key: principal.KeyRecord{ID: uuid.MustParse(person), Scopes: []string{"a"}}, token: active(nil)}
+
+	p, err := newDirect(registry).Verify(request(t, "gh_live_x"))
+	require.NoError(t, err)
+	require.Equal(t, principal.Principal{
+		Kind: principal.APIKey, Auth: principal.ByKey, KeyID: uuid.MustParse(person), Scopes: []string{"a"},
+	}, p)
+
+	registry.key = principal.KeyRecord{}
+	_, err = newDirect(registry).Verify(request(t, "gh_live_x"))
+	requireCode(t, problem.Unauthenticated, err)
+}
+
 func TestDirectRefusesTokens(t *testing.T) {
 	for name, over := range map[string]func(*principal.HydraToken){
 		"a refresh token":  func(token *principal.HydraToken) { token.Use = "refresh_token" },
@@ -126,6 +143,8 @@ func TestDirectTellsNoFromNoAnswer(t *testing.T) {
 			_, err := newDirect(answers{err: c.err}).Verify(withCookie(t))
 			requireCode(t, c.code, err)
 			_, err = newDirect(answers{err: c.err}).Verify(request(t, "t"))
+			requireCode(t, c.code, err)
+			_, err = newDirect(answers{err: c.err}).Verify(request(t, "gh_live_x"))
 			requireCode(t, c.code, err)
 		})
 	}

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/google/uuid"
 )
 
 // leeway forgives clocks of two machines that differ a little. The tokens live a minute.
@@ -82,6 +84,13 @@ func (e *Edge) principal(registered jwt.Claims, own claims) (Principal, error) {
 			err = fmt.Errorf("type %q contradicts its subject", own.Type)
 		}
 		return p, err
+	}
+	if own.Auth == ByKey {
+		id, err := uuid.Parse(registered.Subject)
+		if err != nil || id.String() != registered.Subject || own.Type != string(APIKey) {
+			return Principal{}, errors.New("not the subject of an API key")
+		}
+		return ofKey(id, strings.Fields(own.Scope))
 	}
 	p := Principal{
 		Kind: Kind(own.Type), Auth: own.Auth, ClientID: own.ClientID,

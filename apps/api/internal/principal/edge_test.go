@@ -99,6 +99,19 @@ func TestEdgeTellsAClientFromAUserActingThroughOne(t *testing.T) {
 	require.Equal(t, client, delegated.ClientID)
 }
 
+func TestEdgeTellsAnAPIKeyFromThePersonWhoseItIs(t *testing.T) {
+	door := principaltest.NewDoor(t)
+	claims := principaltest.Session(person, "", now).With(principaltest.Claims{"type": "api_key", "auth": "api_key", "scope": "a b"})
+
+	p, err := newEdge(door).Verify(request(t, door.Sign(t, "first", claims)))
+
+	require.NoError(t, err)
+	require.Equal(t, principal.Principal{
+		Kind: principal.APIKey, Auth: principal.ByKey, KeyID: uuid.MustParse(person), Scopes: []string{"a", "b"},
+	}, p, "whose it is, only its row says")
+	require.False(t, p.Delegated())
+}
+
 func TestEdgeRefuses(t *testing.T) {
 	door := principaltest.NewDoor(t)
 	session := principaltest.Session(person, "ann@example.com", now)
@@ -132,7 +145,13 @@ func TestEdgeRefuses(t *testing.T) {
 		"subject is no identity":      sign(principaltest.Claims{"sub": "ann"}),
 		"subject in another form":     sign(principaltest.Claims{"sub": "urn:uuid:" + person}),
 		"no type":                     sign(principaltest.Claims{"type": nil}),
-		"api key":                     sign(principaltest.Claims{"type": "api_key", "auth": "api_key"}),
+		"API key by a session":        sign(principaltest.Claims{"type": "api_key"}),
+		"person by an API key":        sign(principaltest.Claims{"auth": "api_key"}),
+		"client by an API key":        token(principaltest.Claims{"type": "client", "auth": "api_key"}),
+		"API key by a token":          token(principaltest.Claims{"type": "api_key"}),
+		"API key that is no id":       sign(principaltest.Claims{"type": "api_key", "auth": "api_key", "sub": "ann"}),
+		"API key in another form":     sign(principaltest.Claims{"type": "api_key", "auth": "api_key", "sub": "urn:uuid:" + person}),
+		"API key of nobody":           sign(principaltest.Claims{"type": "api_key", "auth": "api_key", "sub": uuid.Nil.String()}),
 		"unknown authentication":      sign(principaltest.Claims{"auth": "basic"}),
 		"session of a client":         sign(principaltest.Claims{"type": "client", "client_id": person}),
 		"session with a client":       sign(principaltest.Claims{"client_id": client}),

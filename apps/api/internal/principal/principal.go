@@ -1,5 +1,5 @@
 // Package principal answers who is calling. It believes only what it can verify: in edge mode the door's
-// signed identity token, in direct mode Kratos' and Hydra's own word. It must never read an identity
+// signed identity token, in direct mode Kratos', Hydra's and the key registry's own word. It must never read an identity
 // from any other header.
 package principal
 
@@ -33,21 +33,23 @@ const (
 	Session Auth = "session"
 	OAuth2  Auth = "oauth2"
 	JWT     Auth = "jwt"
+	ByKey   Auth = "api_key"
 )
 
 // Principal is a verified caller.
 type Principal struct {
 	Kind Kind
 	Auth Auth
-	// UserID is the identity's id; only a User has one. It is not taken from a client's subject, which
-	// may look just like it.
+	// UserID is the identity's id of a User, or of the owner of a person's API key, which admission fills in. It
+	// is not taken from a client's subject, which may look just like it.
 	UserID uuid.UUID
+	// KeyID is the API key's.
+	KeyID uuid.UUID
+	// OrganizationID is that of an organization's API key, which admission fills in.
+	OrganizationID uuid.UUID
 	// ClientID is the OAuth 2.0 client: the principal itself, or the one that a User acts through.
 	ClientID string
-	// KeyID is the API key; only an APIKey has one. Its UserID is the person that owns it, or uuid.Nil when an
-	// organization does.
-	KeyID uuid.UUID
-	// Scopes limit a token. A session has none and needs none.
+	// Scopes limit a token or a key. A session has none and needs none.
 	Scopes []string
 	// SessionID and AAL (authenticator assurance level) belong to a session.
 	SessionID string
@@ -75,8 +77,14 @@ func (p Principal) Delegated() bool { return p.Kind == User && p.ClientID != "" 
 func (p Principal) check() error {
 	token := p.Auth == OAuth2 || p.Auth == JWT
 	switch {
-	case p.Auth != Session && !token:
+	case p.Auth != Session && p.Auth != ByKey && !token:
 		return fmt.Errorf("unknown authentication %q", p.Auth)
+	case (p.Kind == APIKey) != (p.Auth == ByKey):
+		return errors.New("a key that is none, or a principal by another's key")
+	case (p.Kind == APIKey) != (p.KeyID != uuid.Nil):
+		return errors.New("a key without an id, or the id of a key without one")
+	case p.Kind == APIKey && (p.ClientID != "" || p.SessionID != "" || p.UserID != uuid.Nil):
+		return errors.New("a key with a client, a session or a person")
 	case p.Kind == User && p.UserID == uuid.Nil:
 		return errors.New("a user without an id")
 	case p.Kind == User && p.Auth == Session && p.ClientID != "":
@@ -89,7 +97,7 @@ func (p Principal) check() error {
 		return errors.New("a client posing as a user")
 	case p.Kind == Client && (p.ClientID == "" || !token):
 		return errors.New("a client without an id or a token")
-	case p.Kind != User && p.Kind != Client:
+	case p.Kind != User && p.Kind != Client && p.Kind != APIKey:
 		return fmt.Errorf("unknown type %q", p.Kind)
 	}
 	return nil
@@ -106,6 +114,12 @@ func ofToken(auth Auth, subject, clientID, scope string) (Principal, error) {
 	if p.UserID, err = identity(subject); err != nil {
 		return p, err
 	}
+	return p, p.check()
+}
+
+// ofKey is the principal behind an API key. Whose it is, admission finds out.
+func ofKey(id uuid.UUID, scopes []string) (Principal, error) {
+	p := Principal{Kind: APIKey, Auth: ByKey, KeyID: id, Scopes: scopes}
 	return p, p.check()
 }
 

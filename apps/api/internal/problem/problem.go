@@ -21,6 +21,7 @@ const (
 	NotFound         Code = "not_found"
 	MethodNotAllowed Code = "method_not_allowed"
 	ChallengeExpired Code = "challenge_expired"
+	CursorGone       Code = "cursor_gone"
 	InvalidRequest   Code = "invalid_request"
 	TooLarge         Code = "too_large"
 	Unavailable      Code = "unavailable"
@@ -49,6 +50,7 @@ var statuses = map[Code]int{
 	NotFound:         http.StatusNotFound,
 	MethodNotAllowed: http.StatusMethodNotAllowed,
 	ChallengeExpired: http.StatusGone,
+	CursorGone:       http.StatusGone,
 	InvalidRequest:   http.StatusBadRequest,
 	TooLarge:         http.StatusRequestEntityTooLarge,
 	Unavailable:      http.StatusServiceUnavailable,

@@ -14,7 +14,7 @@ import (
 func TestEveryCodeHasAnErrorStatusAndATitle(t *testing.T) {
 	for _, code := range []problem.Code{
 		problem.Unauthenticated, problem.Forbidden, problem.StepUpRequired, problem.AccountDisabled,
-		problem.CrossSite, problem.NotFound, problem.MethodNotAllowed, problem.ChallengeExpired,
+		problem.CrossSite, problem.NotFound, problem.MethodNotAllowed, problem.ChallengeExpired, problem.CursorGone,
 		problem.InvalidRequest, problem.TooLarge, problem.Unavailable, problem.Internal,
 	} {
 		p := problem.New(code, "detail")

@@ -163,7 +163,7 @@ func TestWhoIsNobodyReachesOnlyWhatIsOpen(t *testing.T) {
 
 func TestUnreachableUpstreamOfAnEndingIsAProblem(t *testing.T) {
 	s := newService(t, operations{}, nil)
-	requireProblem(t, s.send(t, "DELETE", "/.ory/sessions", nil, nil), http.StatusServiceUnavailable, problem.Unavailable)
+	requireProblem(t, s.send(t, "GET", "/.ory/self-service/logout/browser", nil, nil), http.StatusServiceUnavailable, problem.Unavailable)
 }
 
 func TestRequestIDIsKeptWhenItIsSane(t *testing.T) {
