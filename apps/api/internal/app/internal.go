@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"gatehouse.internal/api/internal/problem"
+	"gatehouse.internal/api/internal/users"
 	"gatehouse.internal/api/internal/web"
 	"gatehouse.internal/libs/service"
 )
 
 // newInternal builds what the internal port serves: probes and metrics for anyone who reaches it, and
-// everything under /internal/ for those who know the shared secret.
-func newInternal(health *service.Health, secret string, dependencies map[string]service.Check) http.Handler {
+// everything under /internal/ for those who know the shared secret; Kratos has one of its own for its one address.
+func newInternal(health *service.Health, s Settings, dependencies map[string]service.Check, changed users.Changed) http.Handler {
 	mux := http.NewServeMux()
 	health.Register(mux)
 
@@ -27,7 +28,8 @@ func newInternal(health *service.Health, secret string, dependencies map[string]
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(states(r.Context(), dependencies)) // the caller is gone
 	})
-	mux.Handle("/internal/", knows(secret, shared))
+	mux.Handle("/internal/", knows(s.InternalSecret.Reveal(), shared))
+	mux.Handle("POST /internal/kratos/identity-changed", knows(s.Kratos.WebhookSecret.Reveal(), changed))
 	return mux
 }
 
