@@ -205,7 +205,20 @@ func testEnvironmentCommand(p *place) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			lines := []string{"GATEHOUSE_TEST_DATABASE_URL=" + server.URL()}
+			instance, err := p.native()
+			if err != nil {
+				return err
+			}
+			kratos, err := instance.Tool(c.Context(), os.Stderr, "kratos")
+			if err != nil {
+				return err
+			}
+			lines := []string{
+				"GATEHOUSE_TEST_DATABASE_URL=" + server.URL(),
+				// For a Kratos of a test's own, with this stack's settings.
+				"GATEHOUSE_TEST_KRATOS=" + kratos,
+				"GATEHOUSE_TEST_KRATOS_CONFIG=" + filepath.Join(p.configDir(), "kratos", "kratos.yml"),
+			}
 			for variable, endpoint := range map[string]string{
 				"GATEHOUSE_TEST_KRATOS_PUBLIC_URL": "kratos-public", "GATEHOUSE_TEST_KRATOS_ADMIN_URL": "kratos-admin",
 				"GATEHOUSE_TEST_HYDRA_PUBLIC_URL": "hydra-public", "GATEHOUSE_TEST_HYDRA_ADMIN_URL": "hydra-admin",

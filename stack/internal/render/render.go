@@ -54,6 +54,7 @@ var services = map[string][]file{
 	"kratos": {
 		{source: "docker/ory/kratos/kratos.yml", target: "kratos.yml"},
 		{source: "docker/ory/kratos/identity.schema.json", target: "identity.schema.json", verbatim: true},
+		{source: "docker/ory/kratos/identity-changed.jsonnet", target: "identity-changed.jsonnet", verbatim: true},
 	},
 	"hydra": {{source: "docker/ory/hydra/hydra.yml", target: "hydra.yml"}},
 	"keto": {

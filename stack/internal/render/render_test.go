@@ -78,6 +78,7 @@ func TestASecretReachesOnlyTheServiceThatNeedsIt(t *testing.T) {
 		"db-hydra":            {"hydra/hydra.yml"},
 		"db-keto":             {"keto/keto.yml"},
 		"kratos-cipher":       {"kratos/kratos.yml"},
+		"kratos-webhook":      {"kratos/kratos.yml", "api/api.yml"},
 		"hydra-system":        {"hydra/hydra.yml"},
 		"api-internal":        {"api/api.yml", "authz/authz.yml", "authz/oathkeeper.yml", "oathkeeper/oathkeeper.yml"},
 		"api-consent-csrf":    {"api/api.yml"},

@@ -30,6 +30,7 @@ var random = map[string]int{
 	"kratos-cookie":      32,
 	"kratos-cipher":      16, // exactly 32 characters
 	"kratos-pagination":  32,
+	"kratos-webhook":     32, // Kratos and the API
 	"hydra-system":       32,
 	"hydra-cookie":       32,
 	"hydra-pagination":   32,

@@ -120,7 +120,7 @@ func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger
 	dependencies["model"] = model.check
 	dependencies["postgres"] = ready
 	return &App{
-		Public: public, Internal: newInternal(health, s.InternalSecret.Reveal(), dependencies, parts.internal()),
+		Public: public, Internal: newInternal(health, s, dependencies, parts.internal(), newChanged(parts.queue)),
 		settings: s, parts: parts, background: background, health: health,
 	}, nil
 }
@@ -187,6 +187,7 @@ type parts struct {
 	queue     *jobs.Queue
 	directory admitter
 	keys      keyring
+	people    people
 	index     *converge.Converger
 	rows      *permission.Rows
 	changes   *change.Changes
@@ -200,13 +201,13 @@ func newParts(s Settings, servers servers, pool *pgxpool.Pool, log *slog.Logger,
 		return parts{}, err
 	}
 	index := converge.New(pool, servers.tuples, queue, metrics)
-	directory := users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout)
+	// Waiting for a lock, and then for Keto.
+	changes := &change.Changes{Pool: pool, Index: index, Jobs: queue, Timeout: 2 * s.UpstreamTimeout}
+	people := newPeople(s, servers, pool, index, queue, changes)
 	return parts{
 		servers: servers, pool: pool, queue: queue, index: index, rows: permission.NewRows(pool),
-		directory: directory, keys: keys.NewRegistry(pool, directory, log, s.UpstreamTimeout),
-		revocations: feed.New(pool, log, s.UpstreamTimeout),
-		// Waiting for a lock, and then for Keto.
-		changes: &change.Changes{Pool: pool, Index: index, Jobs: queue, Timeout: 2 * s.UpstreamTimeout},
+		people: people, directory: people.directory, changes: changes,
+		keys: keys.NewRegistry(pool, people.directory, log, s.UpstreamTimeout), revocations: feed.New(pool, log, s.UpstreamTimeout),
 	}, nil
 }
 
@@ -215,11 +216,12 @@ func (p parts) work(s Settings, log *slog.Logger) (service.Part, error) {
 	workers := river.NewWorkers()
 	p.index.Register(workers, converge.ReconcileOptions{Apply: true, MaxDeletedShare: s.Reconcile.MaxDeletedShare})
 	prune.Register(workers, p.pool)
+	users.Register(workers, p.people.saga, p.people.sweep)
 	return jobs.Part(p.pool, log, jobs.Work{
 		Workers:  workers,
-		Periodic: []*river.PeriodicJob{converge.Periodic(s.Reconcile.Interval), prune.Periodic()},
+		Periodic: []*river.PeriodicJob{converge.Periodic(s.Reconcile.Interval), prune.Periodic(), users.Periodic(s.Sweep.Interval)},
 		// A job that converges holds a connection meanwhile; requests converge, too.
-		Parallel: max(1, int(s.Database.MaxConnections)/4),
+		Parallel: max(2, int(s.Database.MaxConnections)/4),
 	})
 }
 
@@ -246,6 +248,10 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 		Log: log, Metrics: metrics, PublicURL: s.PublicURL, Document: document.Document, Forwarder: forwarder,
 		Limits: limits, Index: p.index, Guard: &access.Guard{Index: p.keto, Rows: p.rows},
 		Operations: operations{
+			meOperations: &me.Operations{
+				Accounts: p.kratosAdmin, Saga: p.people.saga, Changes: p.changes, Index: p.keto, Now: time.Now,
+			},
+			userOperations:         &users.Operations{Pool: p.pool, Changes: p.changes, Saga: p.people.saga},
 			consentOperations:      &consent.Operations{Authority: p.hydra, Secret: []byte(s.Consent.CSRFSecret.Reveal())},
 			organizationOperations: &organizations.Operations{Pool: p.pool, Changes: p.changes},
 			gatewayOperations:      &gateways.Operations{Pool: p.pool, Changes: p.changes, Rows: p.rows},
@@ -326,7 +332,8 @@ func newForwarder(s Settings, p parts) (*forward.Forwarder, error) {
 
 // operations are all of the document's. Each package calls its own Operations, so they are embedded under other names.
 type operations struct {
-	me.Operation
+	*meOperations
+	*userOperations
 	*consentOperations
 	*organizationOperations
 	*gatewayOperations
@@ -335,6 +342,8 @@ type operations struct {
 }
 
 type (
+	meOperations           = me.Operations
+	userOperations         = users.Operations
 	consentOperations      = consent.Operations
 	organizationOperations = organizations.Operations
 	gatewayOperations      = gateways.Operations

@@ -20,12 +20,15 @@ const usage = `usage:
   api serve --config FILE
   api migrate up|down|status --config FILE
   api reconcile --config FILE [--plan | --apply [--force]]
+  api sweep --config FILE [--plan | --apply [--force]]
+  api admin grant|revoke --config FILE IDENTITY-OR-VERIFIED-ADDRESS
+  api admin list --config FILE
   api health --config FILE
   api openapi`
 
 var errUsage = errors.New(usage)
 
-// Environment variables override a file: GATEHOUSE_API_DATABASE_URL for database.url of serve and health,
+// Environment variables override a file: GATEHOUSE_API_DATABASE_URL for database.url of all but migrate,
 // GATEHOUSE_MIGRATE_DATABASE_URL for that of migrate.
 const (
 	servePrefix   = "GATEHOUSE_API"
@@ -51,6 +54,10 @@ func Main(ctx context.Context, arguments []string, out io.Writer) error {
 		return with(rest[1:], migratePrefix, defaults, func(s MigrateSettings) error { return move(ctx, rest[0], s, out) })
 	case "reconcile":
 		return reconcile(ctx, rest, out)
+	case "admin":
+		return admin(ctx, rest, out)
+	case "sweep":
+		return sweep(ctx, rest, out)
 	case "openapi":
 		_, err := out.Write(document.Document)
 		return err

@@ -18,6 +18,8 @@ func TestWrongArgumentsGetTheUsage(t *testing.T) {
 	for _, arguments := range []string{
 		"", "dance", "serve", "serve --config", "serve --config x y", "serve --port 1", "migrate", "health",
 		"reconcile", "reconcile --config x --plan --apply", "reconcile --config x --force", "reconcile --config x y",
+		"admin", "admin grant", "admin grant --config x", "admin grant --config x a b", "admin list --config x a", "admin make --config x a",
+		"sweep", "sweep --config x --plan --apply", "sweep --config x --force", "sweep --config x y",
 	} {
 		var out bytes.Buffer
 		require.ErrorIs(t, Main(t.Context(), strings.Fields(arguments), &out), errUsage, arguments)
@@ -46,7 +48,7 @@ internal: {address: "0.0.0.0:3002"}
 internal_secret: 0123456789abcdef0123456789abcdef
 database: {url: "postgres://gatehouse_api:x@127.0.0.1:5432/gatehouse?sslmode=disable", max_connections: 10}
 identity_token: {issuer: "http://localhost:8080/.well-known/gatehouse", audience: gatehouse-api, jwks_url: "http://127.0.0.1:9192/.well-known/jwks.json"}
-kratos: {public_url: "http://127.0.0.1:4433", admin_url: "http://127.0.0.1:4434"}
+kratos: {public_url: "http://127.0.0.1:4433", admin_url: "http://127.0.0.1:4434", webhook_secret: 00112233445566778899aabbccddeeff}
 hydra: {public_url: "http://127.0.0.1:4444", admin_url: "http://127.0.0.1:4445"}
 keto: {read_url: "http://127.0.0.1:4466", write_url: "http://127.0.0.1:4467"}
 consent: {csrf_secret: fedcba9876543210fedcba9876543210}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"gatehouse.internal/api/internal/me"
 	"gatehouse.internal/api/internal/ory/orytest"
 	"gatehouse.internal/api/internal/principal"
 	"gatehouse.internal/api/internal/principal/principaltest"
@@ -295,7 +296,7 @@ func TestUserWhoWasNotAdmittedNeverReachesAnOperation(t *testing.T) {
 	ctx := principal.With(t.Context(), principal.Principal{Kind: principal.User, Auth: principal.Session, UserID: uuid.MustParse(ann)})
 	_, admitted := users.From(ctx)
 	require.False(t, admitted)
-	_, err := operations{}.Operation.GetMe(ctx, struct{}{})
+	_, err := (&me.Operations{}).GetMe(ctx, struct{}{})
 	require.Equal(t, problem.Internal, problem.From(err).Code)
 }
 

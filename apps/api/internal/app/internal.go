@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"gatehouse.internal/api/internal/problem"
+	"gatehouse.internal/api/internal/users"
 	"gatehouse.internal/api/internal/web"
 	"gatehouse.internal/libs/service"
 )
 
 // newInternal builds what the internal port serves: probes and metrics for anyone who reaches it, and
-// everything under /internal/ for those who know the shared secret: the routes, by their patterns, and health.
-func newInternal(health *service.Health, secret string, dependencies map[string]service.Check, routes map[string]http.Handler) http.Handler {
+// everything under /internal/ for those who know the shared secret: the routes, by their patterns, and health. Kratos has a
+// secret of its own for its one address.
+func newInternal(health *service.Health, s Settings, dependencies map[string]service.Check, routes map[string]http.Handler, changed users.Changed) http.Handler {
 	mux := http.NewServeMux()
 	health.Register(mux)
 
@@ -30,7 +32,8 @@ func newInternal(health *service.Health, secret string, dependencies map[string]
 	for pattern, route := range routes {
 		shared.Handle(pattern, route)
 	}
-	mux.Handle("/internal/", knows(secret, shared))
+	mux.Handle("/internal/", knows(s.InternalSecret.Reveal(), shared))
+	mux.Handle("POST /internal/kratos/identity-changed", knows(s.Kratos.WebhookSecret.Reveal(), changed))
 	return mux
 }
 

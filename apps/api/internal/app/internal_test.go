@@ -6,11 +6,16 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"gatehouse.internal/api/internal/problem"
+	"gatehouse.internal/api/internal/users"
+	"gatehouse.internal/api/internal/web"
 	"gatehouse.internal/libs/service"
 )
 
@@ -19,12 +24,12 @@ func TestInternalPort(t *testing.T) {
 	health := &service.Health{Metrics: prometheus.NewRegistry(), Checks: map[string]service.Check{
 		"postgres": func(context.Context) error { return up },
 	}}
-	handler := newInternal(health, secret, map[string]service.Check{
+	handler := newInternal(health, valid(), map[string]service.Check{
 		"keto":   func(context.Context) error { return nil },
 		"kratos": func(context.Context) error { return errors.New("readiness answered 503") },
 	}, map[string]http.Handler{"GET /internal/route": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
-	})})
+	})}, users.Changed{Refuse: web.Refuse})
 	get := func(path, authorization string, separate ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 		r.Header.Set("Authorization", authorization)
@@ -61,4 +66,47 @@ func TestInternalPort(t *testing.T) {
 	var states map[string]string
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &states))
 	require.Equal(t, map[string]string{"keto": "ok", "kratos": "readiness answered 503"}, states)
+}
+
+func TestIdentityChanged(t *testing.T) {
+	var noticed []uuid.UUID
+	var failure error
+	s := valid()
+	handler := newInternal(&service.Health{Metrics: prometheus.NewRegistry()}, s, nil, users.Changed{
+		Refuse: web.Refuse,
+		Notice: func(_ context.Context, id uuid.UUID) error {
+			noticed = append(noticed, id)
+			return failure
+		},
+	})
+	post := func(secret, body string) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/internal/kratos/identity-changed", strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+secret)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	own, body := s.Kratos.WebhookSecret.Reveal(), `{"identity":"`+ann+`"}`
+
+	for _, wrong := range []string{"", "x", s.InternalSecret.Reveal()} {
+		require.Equal(t, http.StatusUnauthorized, post(wrong, body))
+	}
+	for _, wrong := range []string{
+		"", "[]", `{}`, `{"identity":7}`, `{"identity":"ann"}`, `{"identity":"` + uuid.Nil.String() + `"}`,
+		`{"identity":"` + strings.ToUpper(ann) + `"}`, `{"identity":"{` + ann + `}"}`, `{"identity":"` + strings.Repeat("a", 2000) + `"}`,
+	} {
+		require.Equal(t, http.StatusBadRequest, post(own, wrong), wrong)
+	}
+	require.Empty(t, noticed)
+
+	require.Equal(t, http.StatusNoContent, post(own, body))
+	require.Equal(t, []uuid.UUID{uuid.MustParse(ann)}, noticed)
+	failure = problem.New(problem.Unavailable, "")
+	require.Equal(t, http.StatusServiceUnavailable, post(own, body))
+
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/internal/health", nil)
+	r.Header.Set("Authorization", "Bearer "+own)
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	require.Equal(t, http.StatusUnauthorized, w.Code, "Kratos' secret opens nothing else")
 }

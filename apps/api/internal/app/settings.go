@@ -38,6 +38,8 @@ type Settings struct {
 	Kratos struct {
 		PublicURL string `mapstructure:"public_url"`
 		AdminURL  string `mapstructure:"admin_url"`
+		// WebhookSecret is what Kratos shows when it says that an identity changed. It opens nothing else.
+		WebhookSecret config.Secret `mapstructure:"webhook_secret"`
 	} `mapstructure:"kratos"`
 	Hydra struct {
 		PublicURL string `mapstructure:"public_url"`
@@ -50,6 +52,7 @@ type Settings struct {
 		WriteURL string `mapstructure:"write_url"`
 	} `mapstructure:"keto"`
 	Reconcile Reconcile `mapstructure:"reconcile"`
+	Sweep     Sweep     `mapstructure:"sweep"`
 	Consent   struct {
 		CSRFSecret config.Secret `mapstructure:"csrf_secret"`
 	} `mapstructure:"consent"`
@@ -83,6 +86,11 @@ type Limit struct {
 	Burst     int     `mapstructure:"burst"`
 }
 
+// Sweep is the regular comparison of the table of users with Kratos.
+type Sweep struct {
+	Interval time.Duration `mapstructure:"interval"`
+}
+
 // Log is how much to say.
 type Log struct {
 	Level string `mapstructure:"level"`
@@ -100,6 +108,7 @@ func Defaults() Settings {
 	s.Reconcile = Reconcile{Interval: 10 * time.Minute, MaxDeletedShare: 0.1}
 	s.Limits.PerPrincipal = Limit{PerSecond: 50, Burst: 200}
 	s.Limits.PerAddress = Limit{PerSecond: 200, Burst: 1000} // an office behind one address, or the web app's server
+	s.Sweep = Sweep{Interval: 15 * time.Minute}
 	s.UpstreamTimeout = 2 * time.Second
 	s.Drain = 10 * time.Second
 	s.Log.Level = "info"
@@ -128,6 +137,8 @@ func (s Settings) Verify() error {
 		{isURL(s.Kratos.PublicURL), "kratos.public_url: must be an http URL"},
 		{isURL(s.Kratos.AdminURL), "kratos.admin_url: must be an http URL"},
 		{s.Kratos.PublicURL != s.Kratos.AdminURL || s.Kratos.AdminURL == "", "kratos.admin_url: must not be the public one"},
+		{len(s.Kratos.WebhookSecret) >= secretLength, "kratos.webhook_secret: needs at least 32 characters"},
+		{s.Kratos.WebhookSecret != s.InternalSecret || s.InternalSecret == "", "kratos.webhook_secret: must not be internal_secret"},
 		{isURL(s.Hydra.PublicURL), "hydra.public_url: must be an http URL"},
 		{isURL(s.Hydra.AdminURL), "hydra.admin_url: must be an http URL"},
 		{s.Hydra.PublicURL != s.Hydra.AdminURL || s.Hydra.AdminURL == "", "hydra.admin_url: must not be the public one"},
@@ -137,6 +148,7 @@ func (s Settings) Verify() error {
 		{s.Keto.ReadURL != s.Keto.WriteURL || s.Keto.WriteURL == "", "keto.write_url: must not be the read one"},
 		{s.Reconcile.Interval >= time.Minute, "reconcile.interval: needs at least a minute"},
 		{s.Reconcile.MaxDeletedShare >= 0 && s.Reconcile.MaxDeletedShare <= 1, "reconcile.max_deleted_share: must be from 0 to 1"},
+		{s.Sweep.Interval >= time.Minute, "sweep.interval: needs at least a minute"},
 		{len(s.Consent.CSRFSecret) >= secretLength, "consent.csrf_secret: needs at least 32 characters"},
 		{s.Consent.CSRFSecret != s.InternalSecret || s.InternalSecret == "", "consent.csrf_secret: must not be internal_secret"},
 		{s.Limits.PerPrincipal.PerSecond > 0 && s.Limits.PerPrincipal.Burst > 0, "limits.per_principal: needs a positive per_second and burst"},

@@ -1,22 +1,32 @@
-// Package me answers GET /api/me: who is calling.
+// Package me is about whoever is calling: who they are, where they are signed in, what they may do, and how they leave.
 package me
 
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 
+	"gatehouse.internal/api/internal/change"
 	"gatehouse.internal/api/internal/openapi"
+	"gatehouse.internal/api/internal/permission"
 	"gatehouse.internal/api/internal/principal"
 	"gatehouse.internal/api/internal/users"
 )
 
-// Operation is the use case; anyone who is somebody may ask.
-type Operation struct{}
+// Operations are the use cases.
+type Operations struct {
+	Accounts users.Accounts
+	Saga     *users.Saga
+	Changes  *change.Changes
+	// Index answers what somebody may do.
+	Index permission.Checker
+	Now   func() time.Time
+}
 
 // GetMe implements part of openapi.StrictServerInterface.
-func (Operation) GetMe(ctx context.Context, _ openapi.GetMeRequestObject) (openapi.GetMeResponseObject, error) {
+func (*Operations) GetMe(ctx context.Context, _ openapi.GetMeRequestObject) (openapi.GetMeResponseObject, error) {
 	caller, err := principal.From(ctx)
 	if err != nil {
 		return nil, err

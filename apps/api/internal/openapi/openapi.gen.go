@@ -280,6 +280,48 @@ func (e RouteMethods) Valid() bool {
 	}
 }
 
+// Defines values for UserOperationKind.
+const (
+	UserOperationDelete     UserOperationKind = "delete"
+	UserOperationReactivate UserOperationKind = "reactivate"
+	UserOperationSuspend    UserOperationKind = "suspend"
+)
+
+// Valid indicates whether the value is a known member of the UserOperationKind enum.
+func (e UserOperationKind) Valid() bool {
+	switch e {
+	case UserOperationDelete:
+		return true
+	case UserOperationReactivate:
+		return true
+	case UserOperationSuspend:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UserState.
+const (
+	UserStateActive    UserState = "active"
+	UserStateDeleted   UserState = "deleted"
+	UserStateSuspended UserState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the UserState enum.
+func (e UserState) Valid() bool {
+	switch e {
+	case UserStateActive:
+		return true
+	case UserStateDeleted:
+		return true
+	case UserStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Visibility.
 const (
 	VisibilityOrganization Visibility = "organization"
@@ -566,6 +608,29 @@ type MemberPage struct {
 	NextCursor *string  `json:"next_cursor,omitempty"`
 }
 
+// MySession defines model for MySession.
+type MySession struct {
+	// Aal `aal2` with a second factor.
+	Aal *string `json:"aal,omitempty"`
+
+	// Address From where it was used last.
+	Address         *string   `json:"address,omitempty"`
+	AuthenticatedAt time.Time `json:"authenticated_at"`
+
+	// Current The one that asks.
+	Current   bool               `json:"current"`
+	ExpiresAt time.Time          `json:"expires_at"`
+	Id        openapi_types.UUID `json:"id"`
+
+	// UserAgent What the browser says that it is.
+	UserAgent *string `json:"user_agent,omitempty"`
+}
+
+// MySessions defines model for MySessions.
+type MySessions struct {
+	Items []MySession `json:"items"`
+}
+
 // Name defines model for Name.
 type Name = string
 
@@ -646,6 +711,48 @@ type OrganizationRole string
 type OrganizationTransfer struct {
 	// UserId A member who is to be the owner.
 	UserId openapi_types.UUID `json:"user_id"`
+}
+
+// OwnerlessOrganization defines model for OwnerlessOrganization.
+type OwnerlessOrganization struct {
+	CreatedAt time.Time          `json:"created_at"`
+	Id        openapi_types.UUID `json:"id"`
+	Name      string             `json:"name"`
+	Slug      string             `json:"slug"`
+}
+
+// OwnerlessOrganizationPage defines model for OwnerlessOrganizationPage.
+type OwnerlessOrganizationPage struct {
+	Items      []OwnerlessOrganization `json:"items"`
+	NextCursor *string                 `json:"next_cursor,omitempty"`
+}
+
+// PermissionAnswer defines model for PermissionAnswer.
+type PermissionAnswer struct {
+	Allowed bool                `json:"allowed"`
+	Object  *openapi_types.UUID `json:"object,omitempty"`
+	Permit  string              `json:"permit"`
+}
+
+// PermissionAnswers defines model for PermissionAnswers.
+type PermissionAnswers struct {
+	Answers []PermissionAnswer `json:"answers"`
+}
+
+// PermissionQuestion defines model for PermissionQuestion.
+type PermissionQuestion struct {
+	// Object Not for Platform.
+	Object *openapi_types.UUID `json:"object,omitempty"`
+
+	// Permit Namespace and permit of the permission model.
+	//
+	// Example: Platform.administer
+	Permit string `json:"permit"`
+}
+
+// PermissionQuestions defines model for PermissionQuestions.
+type PermissionQuestions struct {
+	Questions []PermissionQuestion `json:"questions"`
 }
 
 // Problem defines model for Problem.
@@ -789,6 +896,65 @@ type RouteMethods string
 
 // Slug Lower-case letters, digits and single hyphens between them.
 type Slug = string
+
+// User A person as Kratos was last seen to know them. Of a deleted one the id is left.
+type User struct {
+	CreatedAt     time.Time          `json:"created_at"`
+	Email         string             `json:"email"`
+	EmailVerified bool               `json:"email_verified"`
+	Id            openapi_types.UUID `json:"id"`
+	Locale        string             `json:"locale"`
+	Name          string             `json:"name"`
+	PlatformAdmin bool               `json:"platform_admin"`
+	State         UserState          `json:"state"`
+	UpdatedAt     time.Time          `json:"updated_at"`
+}
+
+// UserOperation defines model for UserOperation.
+type UserOperation struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// FinishedAt Missing while steps are left.
+	FinishedAt *time.Time         `json:"finished_at,omitempty"`
+	Id         openapi_types.UUID `json:"id"`
+	Kind       UserOperationKind  `json:"kind"`
+
+	// RequestedBy `User:<id>`, or `system` for what was found to have been done at Kratos.
+	RequestedBy string              `json:"requested_by"`
+	Steps       []UserOperationStep `json:"steps"`
+}
+
+// UserOperationInput defines model for UserOperationInput.
+type UserOperationInput struct {
+	Kind UserOperationKind `json:"kind"`
+}
+
+// UserOperationKind defines model for UserOperationKind.
+type UserOperationKind string
+
+// UserOperationPage defines model for UserOperationPage.
+type UserOperationPage struct {
+	Items      []UserOperation `json:"items"`
+	NextCursor *string         `json:"next_cursor,omitempty"`
+}
+
+// UserOperationStep defines model for UserOperationStep.
+type UserOperationStep struct {
+	DoneAt *time.Time `json:"done_at,omitempty"`
+
+	// Error What the last try ended with.
+	Error *string `json:"error,omitempty"`
+	Name  string  `json:"name"`
+}
+
+// UserPage defines model for UserPage.
+type UserPage struct {
+	Items      []User  `json:"items"`
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// UserState defines model for UserState.
+type UserState string
 
 // Visibility Who may see it. Of a private product those who may edit the gateway.
 type Visibility string
@@ -1052,6 +1218,15 @@ type UpdateMemberParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// ListOwnerlessOrganizationsParams defines parameters for ListOwnerlessOrganizations.
+type ListOwnerlessOrganizationsParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // DeleteProductParams defines parameters for DeleteProduct.
 type DeleteProductParams struct {
 	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
@@ -1100,6 +1275,33 @@ type SearchDirectoryParams struct {
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
+// ListUsersParams defines parameters for ListUsers.
+type ListUsersParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Email How the address begins.
+	Email *string `form:"email,omitempty" json:"email,omitempty"`
+
+	// Name A part of the name.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// State Without it everybody who is not deleted.
+	State *UserState `form:"state,omitempty" json:"state,omitempty"`
+}
+
+// ListUserOperationsParams defines parameters for ListUserOperations.
+type ListUserOperationsParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // UpdateGatewayJSONRequestBody defines body for UpdateGateway for application/json ContentType.
 type UpdateGatewayJSONRequestBody = GatewayInput
 
@@ -1111,6 +1313,9 @@ type PutGrantJSONRequestBody = GrantInput
 
 // CreateProductJSONRequestBody defines body for CreateProduct for application/json ContentType.
 type CreateProductJSONRequestBody = ProductInput
+
+// CheckMyPermissionsJSONRequestBody defines body for CheckMyPermissions for application/json ContentType.
+type CheckMyPermissionsJSONRequestBody = PermissionQuestions
 
 // DecideConsentJSONRequestBody defines body for DecideConsent for application/json ContentType.
 type DecideConsentJSONRequestBody = ConsentDecision
@@ -1135,6 +1340,9 @@ type UpdateProductJSONRequestBody = ProductInput
 
 // PutProductDocumentJSONRequestBody defines body for PutProductDocument for application/json ContentType.
 type PutProductDocumentJSONRequestBody = OpenAPIDocument
+
+// StartUserOperationJSONRequestBody defines body for StartUserOperation for application/json ContentType.
+type StartUserOperationJSONRequestBody = UserOperationInput
 
 // Getter for additional properties for OpenAPIDocument. Returns the specified
 // element and whether it was found
@@ -1417,9 +1625,24 @@ type ServerInterface interface {
 	// RestoreRevision Publish what a revision says once more, as a new one.
 	// (POST /api/gateways/{gateway}/revisions/{number}/restore)
 	RestoreRevision(c *gin.Context, gateway GatewayID, number RevisionNumber, params RestoreRevisionParams)
+	// DeleteMe Delete the caller's own account.
+	// (DELETE /api/me)
+	DeleteMe(c *gin.Context)
 	// GetMe Who is calling.
 	// (GET /api/me)
 	GetMe(c *gin.Context)
+	// CheckMyPermissions What the caller may do, as far as permits say.
+	// (POST /api/me/permissions)
+	CheckMyPermissions(c *gin.Context)
+	// EndMyOtherSessions Sign out everywhere but here.
+	// (DELETE /api/me/sessions)
+	EndMyOtherSessions(c *gin.Context)
+	// ListMySessions Where the caller is signed in.
+	// (GET /api/me/sessions)
+	ListMySessions(c *gin.Context)
+	// EndMySession Sign out in one place.
+	// (DELETE /api/me/sessions/{session})
+	EndMySession(c *gin.Context, session openapi_types.UUID)
 	// GetConsent What an OAuth 2.0 client asks of the signed-in person.
 	// (GET /api/oauth2/consent)
 	GetConsent(c *gin.Context, params GetConsentParams)
@@ -1474,6 +1697,9 @@ type ServerInterface interface {
 	// TransferOrganization Make another member the owner in the caller's place, who stays as an admin.
 	// (POST /api/organizations/{organization}/transfer)
 	TransferOrganization(c *gin.Context, organization OrganizationID)
+	// ListOwnerlessOrganizations Organizations whose owners are all gone or suspended.
+	// (GET /api/platform/ownerless-organizations)
+	ListOwnerlessOrganizations(c *gin.Context, params ListOwnerlessOrganizationsParams)
 	// DeleteProduct End a product.
 	// (DELETE /api/products/{product})
 	DeleteProduct(c *gin.Context, product ProductID, params DeleteProductParams)
@@ -1510,6 +1736,18 @@ type ServerInterface interface {
 	// GetPublicHealth Whether the API serves. Says nothing of what it depends on.
 	// (GET /api/public/health)
 	GetPublicHealth(c *gin.Context)
+	// ListUsers Search people.
+	// (GET /api/users)
+	ListUsers(c *gin.Context, params ListUsersParams)
+	// GetUser One person, deleted or not.
+	// (GET /api/users/{user})
+	GetUser(c *gin.Context, user UserID)
+	// ListUserOperations What was done to a person, step by step, newest first.
+	// (GET /api/users/{user}/operations)
+	ListUserOperations(c *gin.Context, user UserID, params ListUserOperationsParams)
+	// StartUserOperation Suspend, reactivate or delete a person.
+	// (POST /api/users/{user}/operations)
+	StartUserOperation(c *gin.Context, user UserID)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -2287,6 +2525,19 @@ func (siw *ServerInterfaceWrapper) RestoreRevision(c *gin.Context) {
 	siw.Handler.RestoreRevision(c, gateway, number, params)
 }
 
+// DeleteMe operation middleware
+func (siw *ServerInterfaceWrapper) DeleteMe(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteMe(c)
+}
+
 // GetMe operation middleware
 func (siw *ServerInterfaceWrapper) GetMe(c *gin.Context) {
 
@@ -2298,6 +2549,70 @@ func (siw *ServerInterfaceWrapper) GetMe(c *gin.Context) {
 	}
 
 	siw.Handler.GetMe(c)
+}
+
+// CheckMyPermissions operation middleware
+func (siw *ServerInterfaceWrapper) CheckMyPermissions(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CheckMyPermissions(c)
+}
+
+// EndMyOtherSessions operation middleware
+func (siw *ServerInterfaceWrapper) EndMyOtherSessions(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.EndMyOtherSessions(c)
+}
+
+// ListMySessions operation middleware
+func (siw *ServerInterfaceWrapper) ListMySessions(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListMySessions(c)
+}
+
+// EndMySession operation middleware
+func (siw *ServerInterfaceWrapper) EndMySession(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "session" -------------
+	var session openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session", c.Param("session"), &session, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter session: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.EndMySession(c, session)
 }
 
 // GetConsent operation middleware
@@ -3084,6 +3399,41 @@ func (siw *ServerInterfaceWrapper) TransferOrganization(c *gin.Context) {
 	siw.Handler.TransferOrganization(c, organization)
 }
 
+// ListOwnerlessOrganizations operation middleware
+func (siw *ServerInterfaceWrapper) ListOwnerlessOrganizations(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOwnerlessOrganizationsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListOwnerlessOrganizations(c, params)
+}
+
 // DeleteProduct operation middleware
 func (siw *ServerInterfaceWrapper) DeleteProduct(c *gin.Context) {
 
@@ -3570,6 +3920,159 @@ func (siw *ServerInterfaceWrapper) GetPublicHealth(c *gin.Context) {
 	siw.Handler.GetPublicHealth(c)
 }
 
+// ListUsers operation middleware
+func (siw *ServerInterfaceWrapper) ListUsers(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListUsersParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "email" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "email", c.Request.URL.Query(), &params.Email, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter email: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "name", c.Request.URL.Query(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", c.Request.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter state: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListUsers(c, params)
+}
+
+// GetUser operation middleware
+func (siw *ServerInterfaceWrapper) GetUser(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user" -------------
+	var user UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", c.Param("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter user: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetUser(c, user)
+}
+
+// ListUserOperations operation middleware
+func (siw *ServerInterfaceWrapper) ListUserOperations(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user" -------------
+	var user UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", c.Param("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter user: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListUserOperationsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListUserOperations(c, user, params)
+}
+
+// StartUserOperation operation middleware
+func (siw *ServerInterfaceWrapper) StartUserOperation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user" -------------
+	var user UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", c.Param("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter user: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.StartUserOperation(c, user)
+}
+
 // GinServerOptions provides options for the Gin server.
 type GinServerOptions struct {
 	BaseURL      string
@@ -3613,7 +4116,12 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/gateways/:gateway/revisions/:number", wrapper.GetRevision)
 	router.GET(options.BaseURL+"/api/gateways/:gateway/revisions/:number/diff", wrapper.DiffRevision)
 	router.POST(options.BaseURL+"/api/gateways/:gateway/revisions/:number/restore", wrapper.RestoreRevision)
+	router.DELETE(options.BaseURL+"/api/me", wrapper.DeleteMe)
 	router.GET(options.BaseURL+"/api/me", wrapper.GetMe)
+	router.POST(options.BaseURL+"/api/me/permissions", wrapper.CheckMyPermissions)
+	router.DELETE(options.BaseURL+"/api/me/sessions", wrapper.EndMyOtherSessions)
+	router.GET(options.BaseURL+"/api/me/sessions", wrapper.ListMySessions)
+	router.DELETE(options.BaseURL+"/api/me/sessions/:session", wrapper.EndMySession)
 	router.GET(options.BaseURL+"/api/oauth2/consent", wrapper.GetConsent)
 	router.POST(options.BaseURL+"/api/oauth2/consent", wrapper.DecideConsent)
 	router.GET(options.BaseURL+"/api/organizations", wrapper.ListOrganizations)
@@ -3632,6 +4140,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.PATCH(options.BaseURL+"/api/organizations/:organization/members/:user", wrapper.UpdateMember)
 	router.DELETE(options.BaseURL+"/api/organizations/:organization/membership", wrapper.LeaveOrganization)
 	router.POST(options.BaseURL+"/api/organizations/:organization/transfer", wrapper.TransferOrganization)
+	router.GET(options.BaseURL+"/api/platform/ownerless-organizations", wrapper.ListOwnerlessOrganizations)
 	router.DELETE(options.BaseURL+"/api/products/:product", wrapper.DeleteProduct)
 	router.GET(options.BaseURL+"/api/products/:product", wrapper.GetProduct)
 	router.PUT(options.BaseURL+"/api/products/:product", wrapper.UpdateProduct)
@@ -3644,6 +4153,10 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/public/directory/:organization_slug/:gateway_slug/:product_slug", wrapper.GetDirectoryEntry)
 	router.GET(options.BaseURL+"/api/public/directory/:organization_slug/:gateway_slug/:product_slug/document", wrapper.GetDirectoryDocument)
 	router.GET(options.BaseURL+"/api/public/health", wrapper.GetPublicHealth)
+	router.GET(options.BaseURL+"/api/users", wrapper.ListUsers)
+	router.GET(options.BaseURL+"/api/users/:user", wrapper.GetUser)
+	router.GET(options.BaseURL+"/api/users/:user/operations", wrapper.ListUserOperations)
+	router.POST(options.BaseURL+"/api/users/:user/operations", wrapper.StartUserOperation)
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
@@ -4085,6 +4598,27 @@ func (response RestoreRevision201JSONResponse) VisitRestoreRevisionResponse(w ht
 	return err
 }
 
+type DeleteMeRequestObject struct {
+}
+
+type DeleteMeResponseObject interface {
+	VisitDeleteMeResponse(w http.ResponseWriter) error
+}
+
+type DeleteMe200JSONResponse UserOperation
+
+func (response DeleteMe200JSONResponse) VisitDeleteMeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetMeRequestObject struct {
 }
 
@@ -4112,6 +4646,80 @@ func (response GetMe200JSONResponse) VisitGetMeResponse(w http.ResponseWriter) e
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type CheckMyPermissionsRequestObject struct {
+	Body *CheckMyPermissionsJSONRequestBody
+}
+
+type CheckMyPermissionsResponseObject interface {
+	VisitCheckMyPermissionsResponse(w http.ResponseWriter) error
+}
+
+type CheckMyPermissions200JSONResponse PermissionAnswers
+
+func (response CheckMyPermissions200JSONResponse) VisitCheckMyPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndMyOtherSessionsRequestObject struct {
+}
+
+type EndMyOtherSessionsResponseObject interface {
+	VisitEndMyOtherSessionsResponse(w http.ResponseWriter) error
+}
+
+type EndMyOtherSessions204Response struct {
+}
+
+func (response EndMyOtherSessions204Response) VisitEndMyOtherSessionsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ListMySessionsRequestObject struct {
+}
+
+type ListMySessionsResponseObject interface {
+	VisitListMySessionsResponse(w http.ResponseWriter) error
+}
+
+type ListMySessions200JSONResponse MySessions
+
+func (response ListMySessions200JSONResponse) VisitListMySessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndMySessionRequestObject struct {
+	Session openapi_types.UUID `json:"session"`
+}
+
+type EndMySessionResponseObject interface {
+	VisitEndMySessionResponse(w http.ResponseWriter) error
+}
+
+type EndMySession204Response struct {
+}
+
+func (response EndMySession204Response) VisitEndMySessionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
 }
 
 type GetConsentRequestObject struct {
@@ -4638,6 +5246,28 @@ func (response TransferOrganization200JSONResponse) VisitTransferOrganizationRes
 	return err
 }
 
+type ListOwnerlessOrganizationsRequestObject struct {
+	Params ListOwnerlessOrganizationsParams
+}
+
+type ListOwnerlessOrganizationsResponseObject interface {
+	VisitListOwnerlessOrganizationsResponse(w http.ResponseWriter) error
+}
+
+type ListOwnerlessOrganizations200JSONResponse OwnerlessOrganizationPage
+
+func (response ListOwnerlessOrganizations200JSONResponse) VisitListOwnerlessOrganizationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteProductRequestObject struct {
 	Product ProductID `json:"product"`
 	Params  DeleteProductParams
@@ -4951,6 +5581,96 @@ func (response GetPublicHealth200JSONResponse) VisitGetPublicHealthResponse(w ht
 	return err
 }
 
+type ListUsersRequestObject struct {
+	Params ListUsersParams
+}
+
+type ListUsersResponseObject interface {
+	VisitListUsersResponse(w http.ResponseWriter) error
+}
+
+type ListUsers200JSONResponse UserPage
+
+func (response ListUsers200JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserRequestObject struct {
+	User UserID `json:"user"`
+}
+
+type GetUserResponseObject interface {
+	VisitGetUserResponse(w http.ResponseWriter) error
+}
+
+type GetUser200JSONResponse User
+
+func (response GetUser200JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserOperationsRequestObject struct {
+	User   UserID `json:"user"`
+	Params ListUserOperationsParams
+}
+
+type ListUserOperationsResponseObject interface {
+	VisitListUserOperationsResponse(w http.ResponseWriter) error
+}
+
+type ListUserOperations200JSONResponse UserOperationPage
+
+func (response ListUserOperations200JSONResponse) VisitListUserOperationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartUserOperationRequestObject struct {
+	User UserID `json:"user"`
+	Body *StartUserOperationJSONRequestBody
+}
+
+type StartUserOperationResponseObject interface {
+	VisitStartUserOperationResponse(w http.ResponseWriter) error
+}
+
+type StartUserOperation201JSONResponse UserOperation
+
+func (response StartUserOperation201JSONResponse) VisitStartUserOperationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListMyGateways Every gateway that the caller may view, of whichever organization.
@@ -5001,9 +5721,24 @@ type StrictServerInterface interface {
 	// RestoreRevision Publish what a revision says once more, as a new one.
 	// (POST /api/gateways/{gateway}/revisions/{number}/restore)
 	RestoreRevision(ctx context.Context, request RestoreRevisionRequestObject) (RestoreRevisionResponseObject, error)
+	// DeleteMe Delete the caller's own account.
+	// (DELETE /api/me)
+	DeleteMe(ctx context.Context, request DeleteMeRequestObject) (DeleteMeResponseObject, error)
 	// GetMe Who is calling.
 	// (GET /api/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
+	// CheckMyPermissions What the caller may do, as far as permits say.
+	// (POST /api/me/permissions)
+	CheckMyPermissions(ctx context.Context, request CheckMyPermissionsRequestObject) (CheckMyPermissionsResponseObject, error)
+	// EndMyOtherSessions Sign out everywhere but here.
+	// (DELETE /api/me/sessions)
+	EndMyOtherSessions(ctx context.Context, request EndMyOtherSessionsRequestObject) (EndMyOtherSessionsResponseObject, error)
+	// ListMySessions Where the caller is signed in.
+	// (GET /api/me/sessions)
+	ListMySessions(ctx context.Context, request ListMySessionsRequestObject) (ListMySessionsResponseObject, error)
+	// EndMySession Sign out in one place.
+	// (DELETE /api/me/sessions/{session})
+	EndMySession(ctx context.Context, request EndMySessionRequestObject) (EndMySessionResponseObject, error)
 	// GetConsent What an OAuth 2.0 client asks of the signed-in person.
 	// (GET /api/oauth2/consent)
 	GetConsent(ctx context.Context, request GetConsentRequestObject) (GetConsentResponseObject, error)
@@ -5058,6 +5793,9 @@ type StrictServerInterface interface {
 	// TransferOrganization Make another member the owner in the caller's place, who stays as an admin.
 	// (POST /api/organizations/{organization}/transfer)
 	TransferOrganization(ctx context.Context, request TransferOrganizationRequestObject) (TransferOrganizationResponseObject, error)
+	// ListOwnerlessOrganizations Organizations whose owners are all gone or suspended.
+	// (GET /api/platform/ownerless-organizations)
+	ListOwnerlessOrganizations(ctx context.Context, request ListOwnerlessOrganizationsRequestObject) (ListOwnerlessOrganizationsResponseObject, error)
 	// DeleteProduct End a product.
 	// (DELETE /api/products/{product})
 	DeleteProduct(ctx context.Context, request DeleteProductRequestObject) (DeleteProductResponseObject, error)
@@ -5094,6 +5832,18 @@ type StrictServerInterface interface {
 	// GetPublicHealth Whether the API serves. Says nothing of what it depends on.
 	// (GET /api/public/health)
 	GetPublicHealth(ctx context.Context, request GetPublicHealthRequestObject) (GetPublicHealthResponseObject, error)
+	// ListUsers Search people.
+	// (GET /api/users)
+	ListUsers(ctx context.Context, request ListUsersRequestObject) (ListUsersResponseObject, error)
+	// GetUser One person, deleted or not.
+	// (GET /api/users/{user})
+	GetUser(ctx context.Context, request GetUserRequestObject) (GetUserResponseObject, error)
+	// ListUserOperations What was done to a person, step by step, newest first.
+	// (GET /api/users/{user}/operations)
+	ListUserOperations(ctx context.Context, request ListUserOperationsRequestObject) (ListUserOperationsResponseObject, error)
+	// StartUserOperation Suspend, reactivate or delete a person.
+	// (POST /api/users/{user}/operations)
+	StartUserOperation(ctx context.Context, request StartUserOperationRequestObject) (StartUserOperationResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx *gin.Context, request any) (any, error)
@@ -5660,6 +6410,30 @@ func (sh *strictHandler) RestoreRevision(ctx *gin.Context, gateway GatewayID, nu
 	}
 }
 
+// DeleteMe operation middleware
+func (sh *strictHandler) DeleteMe(ctx *gin.Context) {
+	var request DeleteMeRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteMe(ctx, request.(DeleteMeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteMe")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteMeResponseObject); ok {
+		if err := validResponse.VisitDeleteMeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetMe operation middleware
 func (sh *strictHandler) GetMe(ctx *gin.Context) {
 	var request GetMeRequestObject
@@ -5677,6 +6451,122 @@ func (sh *strictHandler) GetMe(ctx *gin.Context) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetMeResponseObject); ok {
 		if err := validResponse.VisitGetMeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CheckMyPermissions operation middleware
+func (sh *strictHandler) CheckMyPermissions(ctx *gin.Context) {
+	var request CheckMyPermissionsRequestObject
+
+	var body CheckMyPermissionsJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckMyPermissions(ctx, request.(CheckMyPermissionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckMyPermissions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CheckMyPermissionsResponseObject); ok {
+		if err := validResponse.VisitCheckMyPermissionsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndMyOtherSessions operation middleware
+func (sh *strictHandler) EndMyOtherSessions(ctx *gin.Context) {
+	var request EndMyOtherSessionsRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndMyOtherSessions(ctx, request.(EndMyOtherSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndMyOtherSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(EndMyOtherSessionsResponseObject); ok {
+		if err := validResponse.VisitEndMyOtherSessionsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListMySessions operation middleware
+func (sh *strictHandler) ListMySessions(ctx *gin.Context) {
+	var request ListMySessionsRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMySessions(ctx, request.(ListMySessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMySessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListMySessionsResponseObject); ok {
+		if err := validResponse.VisitListMySessionsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndMySession operation middleware
+func (sh *strictHandler) EndMySession(ctx *gin.Context, session openapi_types.UUID) {
+	var request EndMySessionRequestObject
+
+	request.Session = session
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndMySession(ctx, request.(EndMySessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndMySession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(EndMySessionResponseObject); ok {
+		if err := validResponse.VisitEndMySessionResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -6270,6 +7160,32 @@ func (sh *strictHandler) TransferOrganization(ctx *gin.Context, organization Org
 	}
 }
 
+// ListOwnerlessOrganizations operation middleware
+func (sh *strictHandler) ListOwnerlessOrganizations(ctx *gin.Context, params ListOwnerlessOrganizationsParams) {
+	var request ListOwnerlessOrganizationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOwnerlessOrganizations(ctx, request.(ListOwnerlessOrganizationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOwnerlessOrganizations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListOwnerlessOrganizationsResponseObject); ok {
+		if err := validResponse.VisitListOwnerlessOrganizationsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DeleteProduct operation middleware
 func (sh *strictHandler) DeleteProduct(ctx *gin.Context, product ProductID, params DeleteProductParams) {
 	var request DeleteProductRequestObject
@@ -6619,6 +7535,129 @@ func (sh *strictHandler) GetPublicHealth(ctx *gin.Context) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetPublicHealthResponseObject); ok {
 		if err := validResponse.VisitGetPublicHealthResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListUsers operation middleware
+func (sh *strictHandler) ListUsers(ctx *gin.Context, params ListUsersParams) {
+	var request ListUsersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListUsers(ctx, request.(ListUsersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListUsers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListUsersResponseObject); ok {
+		if err := validResponse.VisitListUsersResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUser operation middleware
+func (sh *strictHandler) GetUser(ctx *gin.Context, user UserID) {
+	var request GetUserRequestObject
+
+	request.User = user
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUser(ctx, request.(GetUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUser")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetUserResponseObject); ok {
+		if err := validResponse.VisitGetUserResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListUserOperations operation middleware
+func (sh *strictHandler) ListUserOperations(ctx *gin.Context, user UserID, params ListUserOperationsParams) {
+	var request ListUserOperationsRequestObject
+
+	request.User = user
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListUserOperations(ctx, request.(ListUserOperationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListUserOperations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListUserOperationsResponseObject); ok {
+		if err := validResponse.VisitListUserOperationsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StartUserOperation operation middleware
+func (sh *strictHandler) StartUserOperation(ctx *gin.Context, user UserID) {
+	var request StartUserOperationRequestObject
+
+	request.User = user
+
+	var body StartUserOperationJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StartUserOperation(ctx, request.(StartUserOperationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartUserOperation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(StartUserOperationResponseObject); ok {
+		if err := validResponse.VisitStartUserOperationResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

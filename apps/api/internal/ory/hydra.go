@@ -7,13 +7,14 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
 	client "github.com/ory/client-go"
 
 	"gatehouse.internal/api/internal/consent"
 	"gatehouse.internal/api/internal/principal"
 )
 
-// Hydra is Hydra's admin port. It implements principal.Tokens and consent.Authority.
+// Hydra is Hydra's admin port. It implements principal.Tokens, consent.Authority and users.Grants.
 type Hydra struct{ server }
 
 // NewHydra speaks to Hydra's admin port.
@@ -84,6 +85,17 @@ func (h *Hydra) RejectConsent(ctx context.Context, challenge string) (string, er
 		return "", challengeError(response, err)
 	}
 	return next.RedirectTo, nil
+}
+
+// EndGrants implements users.Grants: what the person allowed to clients, with every token that came of it, and their logins.
+// Hydra answers the same when there is nothing to end.
+func (h *Hydra) EndGrants(ctx context.Context, user uuid.UUID) error {
+	response, err := h.api.OAuth2API.RevokeOAuth2ConsentSessions(ctx).Subject(user.String()).All(true).Execute()
+	if err := failed("hydra consent sessions", response, err); err != nil {
+		return err
+	}
+	response, err = h.api.OAuth2API.RevokeOAuth2LoginSessions(ctx).Subject(user.String()).Execute()
+	return failed("hydra login sessions", response, err)
 }
 
 // challengeError reads how Hydra refuses a challenge: 404 when it never made it, 401 when it has expired, 410

@@ -82,6 +82,14 @@ func status(response *http.Response) int {
 	return response.StatusCode
 }
 
+// failed says of which call an error is.
+func failed(call string, response *http.Response, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %d: %w", call, status(response), clean(err))
+}
+
 // clean drops the URL that net/http puts into errors: its query may hold a secret.
 func clean(err error) error {
 	if inner, ok := errors.AsType[*url.Error](err); ok {

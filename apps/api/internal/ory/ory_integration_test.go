@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	client "github.com/ory/client-go"
@@ -358,4 +359,98 @@ func TestRealHydraUnknownChallenge(t *testing.T) {
 	require.ErrorIs(t, err, consent.ErrUnknownChallenge)
 	_, err = hydra.AcceptConsent(t.Context(), "unknown", consent.Grant{})
 	require.ErrorIs(t, err, consent.ErrUnknownChallenge)
+}
+
+func TestRealKratosAccount(t *testing.T) {
+	email := "account-" + uuid.NewString()[:8] + "@example.com"
+	_, id := newPerson(t, map[string]any{"email": email})
+	kratos := ory.NewKratosAdmin(base(t, "KRATOS_ADMIN_URL"), ory.HTTPClient(timeout))
+	public := ory.NewKratosPublic(base(t, "KRATOS_PUBLIC_URL"), ory.HTTPClient(timeout))
+	signedIn := func(cookie string) error { _, err := public.Session(t.Context(), cookie); return err }
+
+	none, err := kratos.Sessions(t.Context(), id)
+	require.NoError(t, err)
+	require.Empty(t, none)
+	require.NoError(t, kratos.EndSessions(t.Context(), id), "nobody is signed in")
+
+	here, there := signIn(t, email), signIn(t, email)
+	session, err := public.Session(t.Context(), there)
+	require.NoError(t, err)
+	sessions, err := kratos.Sessions(t.Context(), id)
+	require.NoError(t, err)
+	require.Len(t, sessions, 2)
+	for _, one := range sessions {
+		require.True(t, one.Active)
+		require.Equal(t, "aal1", one.AAL)
+		require.WithinDuration(t, time.Now(), one.AuthenticatedAt, time.Minute)
+		require.True(t, one.ExpiresAt.After(one.AuthenticatedAt))
+		require.Contains(t, one.UserAgent, "Go-http-client")
+	}
+	for range 2 {
+		require.NoError(t, kratos.EndSession(t.Context(), session.ID))
+	}
+	require.NoError(t, kratos.EndSession(t.Context(), uuid.NewString()), "a session that never was has ended")
+	require.ErrorIs(t, signedIn(there), principal.ErrRejected)
+	require.NoError(t, signedIn(here))
+	sessions, err = kratos.Sessions(t.Context(), id)
+	require.NoError(t, err)
+	require.Len(t, sessions, 2, "that it ended can still be told")
+
+	for range 2 {
+		require.NoError(t, kratos.SetActive(t.Context(), id, false))
+		require.NoError(t, kratos.EndSessions(t.Context(), id))
+	}
+	require.NoError(t, kratos.SetActive(t.Context(), id, true))
+	require.ErrorIs(t, signedIn(here), principal.ErrRejected, "who returns signs in anew")
+
+	found, err := kratos.ByAddress(t.Context(), strings.ToUpper(email))
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	require.Equal(t, id, found[0].ID)
+	found, err = kratos.ByAddress(t.Context(), "nobody-"+email)
+	require.NoError(t, err)
+	require.Empty(t, found)
+
+	for range 2 {
+		require.NoError(t, kratos.DeleteIdentity(t.Context(), id))
+	}
+	require.ErrorIs(t, kratos.SetActive(t.Context(), id, false), users.ErrNoIdentity)
+	require.NoError(t, kratos.EndSessions(t.Context(), id))
+
+	wrong := ory.NewKratosAdmin(base(t, "KRATOS_PUBLIC_URL"), ory.HTTPClient(timeout))
+	for name, err := range map[string]error{
+		"state": wrong.SetActive(t.Context(), id, false), "identity": wrong.DeleteIdentity(t.Context(), id),
+		"sessions": wrong.EndSessions(t.Context(), id), "session": wrong.EndSession(t.Context(), session.ID),
+	} {
+		require.Error(t, err, "%s: the public port ends nothing, so nothing has ended", name)
+		require.NotErrorIs(t, err, users.ErrNoIdentity)
+	}
+}
+
+func TestRealHydraEndsWhatAPersonAllowed(t *testing.T) {
+	hydra := ory.NewHydra(base(t, "HYDRA_ADMIN_URL"), ory.HTTPClient(timeout))
+	subject, other := uuid.New(), uuid.New()
+	token := func(subject uuid.UUID) string {
+		flow := newCode(t)
+		next, err := hydra.AcceptConsent(t.Context(), flow.challenge(t, subject.String()), consent.Grant{Scopes: []string{"openid"}})
+		require.NoError(t, err)
+		answer := exchange(t, url.Values{
+			"grant_type": {"authorization_code"}, "code": {flow.follow(t, next).Query().Get("code")}, "redirect_uri": {redirect},
+			"client_id": {flow.settings.GetClientId()}, "client_secret": {flow.settings.GetClientSecret()},
+		})
+		return answer["access_token"].(string)
+	}
+	one, two, others := token(subject), token(subject), token(other)
+
+	for range 2 {
+		require.NoError(t, hydra.EndGrants(t.Context(), subject))
+	}
+	for _, ended := range []string{one, two} {
+		_, err := hydra.Introspect(t.Context(), ended)
+		require.ErrorIs(t, err, principal.ErrRejected)
+	}
+	_, err := hydra.Introspect(t.Context(), others)
+	require.NoError(t, err)
+	require.NoError(t, hydra.EndGrants(t.Context(), uuid.New()), "whoever allowed nothing")
+	require.Error(t, ory.NewHydra(base(t, "HYDRA_PUBLIC_URL"), ory.HTTPClient(timeout)).EndGrants(t.Context(), subject))
 }

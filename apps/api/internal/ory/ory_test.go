@@ -158,3 +158,37 @@ func TestErrorsHoldNoSecretOfTheQuery(t *testing.T) {
 	_, err = ory.NewHydra(stack.HydraAdmin, ory.HTTPClient(timeout)).ConsentRequest(t.Context(), "secret-challenge")
 	require.NotContains(t, err.Error(), "secret-challenge")
 }
+
+func TestPagesFollowTheLink(t *testing.T) {
+	const second = "948581f8-0f0e-4f37-9f7a-3f1f6f1f0a02"
+	repeat := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		id := person
+		switch token := r.URL.Query().Get("page_token"); {
+		case token == "" || repeat:
+			w.Header().Add("Link", `</admin/identities?page_size=250&page_token=first>; rel="first",</admin/identities?page_size=250&page_token=a%2Bb>; rel="next"`)
+		case token == "a+b":
+			id = second
+		default:
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		_, _ = w.Write([]byte(`[{"id":"` + id + `","schema_id":"person","schema_url":"","state":"active","traits":{"email":"ann@example.com"}}]`))
+	}))
+	defer server.Close()
+	kratos := ory.NewKratosAdmin(server.URL, ory.HTTPClient(timeout))
+
+	page, next, err := kratos.Page(t.Context(), "")
+	require.NoError(t, err)
+	require.Equal(t, []users.Identity{{ID: uuid.MustParse(person), Email: "ann@example.com", Active: true}}, page)
+	page, last, err := kratos.Page(t.Context(), next)
+	require.NoError(t, err)
+	require.Equal(t, uuid.MustParse(second), page[0].ID)
+	require.Empty(t, last)
+
+	repeat = true
+	_, _, err = kratos.Page(t.Context(), next)
+	require.ErrorContains(t, err, "followed by itself")
+	_, _, err = ory.NewKratosAdmin("http://127.0.0.1:1", ory.HTTPClient(timeout)).Page(t.Context(), "")
+	require.Error(t, err)
+}

@@ -39,6 +39,9 @@ const (
 	Conflict              Code = "conflict"
 	Unprocessable         Code = "unprocessable"
 	RateLimited           Code = "rate_limited"
+	OperationInProgress   Code = "operation_in_progress"
+	AccountDeleted        Code = "account_deleted"
+	RecentLoginRequired   Code = "recent_login_required"
 )
 
 var statuses = map[Code]int{
@@ -68,6 +71,9 @@ var statuses = map[Code]int{
 	Conflict:              http.StatusConflict,
 	Unprocessable:         http.StatusUnprocessableEntity,
 	RateLimited:           http.StatusTooManyRequests,
+	OperationInProgress:   http.StatusConflict,
+	AccountDeleted:        http.StatusConflict,
+	RecentLoginRequired:   http.StatusForbidden,
 }
 
 // Field says what is wrong with one field of the request.

@@ -4,6 +4,7 @@
 package users
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,6 +62,8 @@ type Directory struct {
 	timeout    time.Duration
 	converging chan struct{}
 	confirming singleflight.Group
+	// follow does what follows from a change that was made at Kratos itself.
+	follow func(ctx context.Context, tx pgx.Tx, user uuid.UUID, kind Kind) error
 }
 
 // NewDirectory returns the directory in pool. Reading an identity, and reading a row, may each take timeout.
@@ -68,7 +71,10 @@ func NewDirectory(pool *pgxpool.Pool, identities Identities, timeout time.Durati
 	// A converge holds a connection while it waits for Kratos. With half of them at most, a slow Kratos
 	// does not stop the people who are known already.
 	half := max(1, int(pool.Config().MaxConns)/2)
-	return &Directory{pool: pool, identities: identities, timeout: timeout, converging: make(chan struct{}, half)}
+	return &Directory{
+		pool: pool, identities: identities, timeout: timeout, converging: make(chan struct{}, half),
+		follow: func(context.Context, pgx.Tx, uuid.UUID, Kind) error { return nil },
+	}
 }
 
 // Admit returns the user behind a principal, creating the row on first sight, and refuses those who are
@@ -138,30 +144,17 @@ func (d *Directory) Converge(ctx context.Context, id uuid.UUID) (row.User, error
 	// Once for another who holds the lock, once for ourselves.
 	ctx, cancel := context.WithTimeout(ctx, 2*d.timeout)
 	defer cancel()
-	select {
-	case d.converging <- struct{}{}:
-		defer func() { <-d.converging }()
-	case <-ctx.Done():
-		return row.User{}, unavailable(fmt.Errorf("converge user: too many at once: %w", ctx.Err()))
+	done, err := d.turn(ctx)
+	if err != nil {
+		return row.User{}, err
 	}
+	defer done()
 
 	var user row.User
 	var missing bool
-	err := pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
-		rows := row.New(tx)
-		if err := rows.Lock(ctx, id.String()); err != nil {
-			return err
-		}
-		identity, err := d.identities.Identity(ctx, id)
-		if errors.Is(err, ErrNoIdentity) {
-			missing = true
-			return rows.Bury(ctx, id)
-		}
-		if err != nil {
-			return unavailable(err)
-		}
-		user, err = rows.Upsert(ctx, upsert(id, identity))
-		missing = errors.Is(err, pgx.ErrNoRows) // a tombstone
+	err = pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
+		user, err = d.converge(ctx, tx, id)
+		missing = errors.Is(err, ErrNoIdentity) // the burial must commit
 		if missing {
 			return nil
 		}
@@ -172,6 +165,54 @@ func (d *Directory) Converge(ctx context.Context, id uuid.UUID) (row.User, error
 	}
 	if missing {
 		return row.User{}, ErrNoIdentity
+	}
+	return user, nil
+}
+
+// turn waits until one more connection may be held while Kratos is asked.
+func (d *Directory) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case d.converging <- struct{}{}:
+		return func() { <-d.converging }, nil
+	case <-ctx.Done():
+		return nil, unavailable(fmt.Errorf("too many at once: %w", ctx.Err()))
+	}
+}
+
+// converge is Converge inside of tx. ErrNoIdentity is no reason to roll back: what it found is written.
+func (d *Directory) converge(ctx context.Context, tx pgx.Tx, id uuid.UUID) (row.User, error) {
+	rows := row.New(tx)
+	if err := rows.Lock(ctx, id.String()); err != nil {
+		return row.User{}, err
+	}
+	before, err := rows.Get(ctx, id)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return row.User{}, err
+	}
+	living := err == nil && before.DeletedAt == nil
+
+	identity, err := d.identities.Identity(ctx, id)
+	if errors.Is(err, ErrNoIdentity) {
+		if !living {
+			return row.User{}, ErrNoIdentity
+		}
+		if err := rows.Bury(ctx, id); err != nil {
+			return row.User{}, err
+		}
+		return row.User{}, cmp.Or(d.follow(ctx, tx, id, Delete), ErrNoIdentity)
+	}
+	if err != nil {
+		return row.User{}, unavailable(err)
+	}
+	user, err := rows.Upsert(ctx, upsert(id, identity))
+	if errors.Is(err, pgx.ErrNoRows) { // a tombstone
+		return row.User{}, ErrNoIdentity
+	}
+	if err != nil {
+		return row.User{}, err
+	}
+	if living && before.State == active && user.State != active {
+		return user, d.follow(ctx, tx, id, Suspend)
 	}
 	return user, nil
 }

@@ -67,6 +67,8 @@ type fixture struct {
 	kratos *kratos
 	pool   *pgxpool.Pool
 	ann    users.Identity
+	saga   *users.Saga
+	work   *work
 }
 
 func newFixture(t *testing.T) fixture {
@@ -78,7 +80,9 @@ func newFixture(t *testing.T) fixture {
 	t.Cleanup(pool.Close)
 	ann := users.Identity{ID: uuid.New(), Email: "ann@example.com", EmailVerified: true, Name: "Ann", Locale: "ko", Active: true}
 	k := &kratos{identities: map[uuid.UUID]users.Identity{ann.ID: ann}}
-	return fixture{users.NewDirectory(pool, k, 10*time.Second), k, pool, ann}
+	f := fixture{Directory: users.NewDirectory(pool, k, 10*time.Second), kratos: k, pool: pool, ann: ann, work: &work{}}
+	f.saga = f.newSaga()
+	return f
 }
 
 func session(identity users.Identity) principal.Principal {

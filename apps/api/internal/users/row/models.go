@@ -21,3 +21,15 @@ type User struct {
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 }
+
+type UserOperation struct {
+	ID          uuid.UUID
+	UserID      uuid.UUID
+	Kind        string
+	RequestedBy string
+	RequestID   string
+	Steps       []byte
+	FinishedAt  *time.Time
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}

@@ -7,9 +7,48 @@ package row
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
+
+const admins = `-- name: Admins :many
+SELECT a.user_id, a.granted_at, u.email, u.state
+FROM platform_admins a JOIN users u ON u.id = a.user_id
+ORDER BY a.user_id
+`
+
+type AdminsRow struct {
+	UserID    uuid.UUID
+	GrantedAt time.Time
+	Email     string
+	State     string
+}
+
+func (q *Queries) Admins(ctx context.Context) ([]AdminsRow, error) {
+	rows, err := q.db.Query(ctx, admins)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AdminsRow
+	for rows.Next() {
+		var i AdminsRow
+		if err := rows.Scan(
+			&i.UserID,
+			&i.GrantedAt,
+			&i.Email,
+			&i.State,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
 
 const bury = `-- name: Bury :exec
 UPDATE users
@@ -22,6 +61,42 @@ WHERE id = $1 AND deleted_at IS NULL
 func (q *Queries) Bury(ctx context.Context, id uuid.UUID) error {
 	_, err := q.db.Exec(ctx, bury, id)
 	return err
+}
+
+const dismiss = `-- name: Dismiss :execrows
+DELETE FROM platform_admins WHERE user_id = $1
+`
+
+func (q *Queries) Dismiss(ctx context.Context, userID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, dismiss, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const dropGrants = `-- name: DropGrants :many
+DELETE FROM gateway_grants WHERE subject_kind = 'user' AND subject_id = $1::uuid::text RETURNING gateway_id
+`
+
+func (q *Queries) DropGrants(ctx context.Context, userID uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, dropGrants, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var gateway_id uuid.UUID
+		if err := rows.Scan(&gateway_id); err != nil {
+			return nil, err
+		}
+		items = append(items, gateway_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const find = `-- name: Find :one
@@ -55,6 +130,155 @@ func (q *Queries) Find(ctx context.Context, id uuid.UUID) (FindRow, error) {
 	return i, err
 }
 
+const findAll = `-- name: FindAll :many
+SELECT id, email, email_verified, display_name, locale, state, deleted_at, created_at, updated_at FROM users WHERE id = ANY($1::uuid[])
+`
+
+func (q *Queries) FindAll(ctx context.Context, ids []uuid.UUID) ([]User, error) {
+	rows, err := q.db.Query(ctx, findAll, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []User
+	for rows.Next() {
+		var i User
+		if err := rows.Scan(
+			&i.ID,
+			&i.Email,
+			&i.EmailVerified,
+			&i.DisplayName,
+			&i.Locale,
+			&i.State,
+			&i.DeletedAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const get = `-- name: Get :one
+SELECT id, email, email_verified, display_name, locale, state, deleted_at, created_at, updated_at FROM users WHERE id = $1
+`
+
+func (q *Queries) Get(ctx context.Context, id uuid.UUID) (User, error) {
+	row := q.db.QueryRow(ctx, get, id)
+	var i User
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.EmailVerified,
+		&i.DisplayName,
+		&i.Locale,
+		&i.State,
+		&i.DeletedAt,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const grantAdmin = `-- name: GrantAdmin :execrows
+INSERT INTO platform_admins (user_id) VALUES ($1) ON CONFLICT DO NOTHING
+`
+
+func (q *Queries) GrantAdmin(ctx context.Context, userID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, grantAdmin, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const leave = `-- name: Leave :many
+DELETE FROM memberships WHERE user_id = $1 RETURNING organization_id
+`
+
+func (q *Queries) Leave(ctx context.Context, userID uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, leave, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var organization_id uuid.UUID
+		if err := rows.Scan(&organization_id); err != nil {
+			return nil, err
+		}
+		items = append(items, organization_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const liveKeys = `-- name: LiveKeys :many
+SELECT id FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL
+`
+
+func (q *Queries) LiveKeys(ctx context.Context, userID *uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, liveKeys, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const living = `-- name: Living :many
+SELECT id FROM users
+WHERE deleted_at IS NULL AND id > $1 AND created_at < $2
+ORDER BY id
+LIMIT $3
+`
+
+type LivingParams struct {
+	After  uuid.UUID
+	Before time.Time
+	AtMost int32
+}
+
+// People who are not deleted, by id. Rows younger than a point in time are left out.
+func (q *Queries) Living(ctx context.Context, arg LivingParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, living, arg.After, arg.Before, arg.AtMost)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lock = `-- name: Lock :exec
 SELECT pg_advisory_xact_lock(hashtext('users.converge'), hashtext($1::text))
 `
@@ -64,6 +288,444 @@ SELECT pg_advisory_xact_lock(hashtext('users.converge'), hashtext($1::text))
 func (q *Queries) Lock(ctx context.Context, identity string) error {
 	_, err := q.db.Exec(ctx, lock, identity)
 	return err
+}
+
+const lockOperation = `-- name: LockOperation :one
+SELECT id, user_id, kind, requested_by, request_id, steps, finished_at, created_at, updated_at FROM user_operations WHERE id = $1 FOR UPDATE
+`
+
+func (q *Queries) LockOperation(ctx context.Context, id uuid.UUID) (UserOperation, error) {
+	row := q.db.QueryRow(ctx, lockOperation, id)
+	var i UserOperation
+	err := row.Scan(
+		&i.ID,
+		&i.UserID,
+		&i.Kind,
+		&i.RequestedBy,
+		&i.RequestID,
+		&i.Steps,
+		&i.FinishedAt,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const now = `-- name: Now :one
+SELECT now()::timestamptz
+`
+
+// The clock that also writes the rows' times.
+func (q *Queries) Now(ctx context.Context) (time.Time, error) {
+	row := q.db.QueryRow(ctx, now)
+	var column_1 time.Time
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
+const one = `-- name: One :one
+SELECT users.id, users.email, users.email_verified, users.display_name, users.locale, users.state, users.deleted_at, users.created_at, users.updated_at, EXISTS (SELECT FROM platform_admins a WHERE a.user_id = users.id) AS platform_admin
+FROM users
+WHERE id = $1
+`
+
+type OneRow struct {
+	User          User
+	PlatformAdmin bool
+}
+
+func (q *Queries) One(ctx context.Context, id uuid.UUID) (OneRow, error) {
+	row := q.db.QueryRow(ctx, one, id)
+	var i OneRow
+	err := row.Scan(
+		&i.User.ID,
+		&i.User.Email,
+		&i.User.EmailVerified,
+		&i.User.DisplayName,
+		&i.User.Locale,
+		&i.User.State,
+		&i.User.DeletedAt,
+		&i.User.CreatedAt,
+		&i.User.UpdatedAt,
+		&i.PlatformAdmin,
+	)
+	return i, err
+}
+
+const openOperations = `-- name: OpenOperations :many
+SELECT id FROM user_operations
+WHERE finished_at IS NULL AND updated_at < now() - interval '2 minutes'
+ORDER BY id
+`
+
+// Operations that nobody has worked on for a while.
+func (q *Queries) OpenOperations(ctx context.Context) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, openOperations)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const operation = `-- name: Operation :one
+SELECT id, user_id, kind, requested_by, request_id, steps, finished_at, created_at, updated_at FROM user_operations WHERE id = $1
+`
+
+func (q *Queries) Operation(ctx context.Context, id uuid.UUID) (UserOperation, error) {
+	row := q.db.QueryRow(ctx, operation, id)
+	var i UserOperation
+	err := row.Scan(
+		&i.ID,
+		&i.UserID,
+		&i.Kind,
+		&i.RequestedBy,
+		&i.RequestID,
+		&i.Steps,
+		&i.FinishedAt,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const operationsOf = `-- name: OperationsOf :many
+SELECT id, user_id, kind, requested_by, request_id, steps, finished_at, created_at, updated_at FROM user_operations
+WHERE user_id = $1 AND ($2::uuid = '00000000-0000-0000-0000-000000000000' OR id < $2)
+ORDER BY id DESC
+LIMIT $3
+`
+
+type OperationsOfParams struct {
+	UserID uuid.UUID
+	Before uuid.UUID
+	AtMost int32
+}
+
+// Newest first: ids are in the order of creation.
+func (q *Queries) OperationsOf(ctx context.Context, arg OperationsOfParams) ([]UserOperation, error) {
+	rows, err := q.db.Query(ctx, operationsOf, arg.UserID, arg.Before, arg.AtMost)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UserOperation
+	for rows.Next() {
+		var i UserOperation
+		if err := rows.Scan(
+			&i.ID,
+			&i.UserID,
+			&i.Kind,
+			&i.RequestedBy,
+			&i.RequestID,
+			&i.Steps,
+			&i.FinishedAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ownedAlone = `-- name: OwnedAlone :many
+SELECT m.organization_id FROM memberships m
+WHERE m.user_id = $1 AND m.role = 'owner'
+  AND NOT EXISTS (
+      SELECT FROM memberships other JOIN users u ON u.id = other.user_id
+      WHERE other.organization_id = m.organization_id AND other.user_id <> m.user_id
+        AND other.role = 'owner' AND u.state = 'active')
+`
+
+// Organizations that would be left without an owner who may act.
+func (q *Queries) OwnedAlone(ctx context.Context, userID uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, ownedAlone, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var organization_id uuid.UUID
+		if err := rows.Scan(&organization_id); err != nil {
+			return nil, err
+		}
+		items = append(items, organization_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ownerless = `-- name: Ownerless :many
+SELECT o.id, o.slug, o.name, o.created_at FROM organizations o
+WHERE o.id > $1
+  AND NOT EXISTS (
+      SELECT FROM memberships m JOIN users u ON u.id = m.user_id
+      WHERE m.organization_id = o.id AND m.role = 'owner' AND u.state = 'active')
+ORDER BY o.id
+LIMIT $2
+`
+
+type OwnerlessParams struct {
+	After  uuid.UUID
+	AtMost int32
+}
+
+type OwnerlessRow struct {
+	ID        uuid.UUID
+	Slug      string
+	Name      string
+	CreatedAt time.Time
+}
+
+// Organizations that nobody can act for as an owner.
+func (q *Queries) Ownerless(ctx context.Context, arg OwnerlessParams) ([]OwnerlessRow, error) {
+	rows, err := q.db.Query(ctx, ownerless, arg.After, arg.AtMost)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OwnerlessRow
+	for rows.Next() {
+		var i OwnerlessRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Slug,
+			&i.Name,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const publishedSessions = `-- name: PublishedSessions :many
+SELECT DISTINCT subject_id FROM revocations
+WHERE kind = 'session' AND subject_id = ANY($1::text[]) AND expires_at > now()
+`
+
+// Which of these sessions the doors have been told of.
+func (q *Queries) PublishedSessions(ctx context.Context, sessions []string) ([]string, error) {
+	rows, err := q.db.Query(ctx, publishedSessions, sessions)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var subject_id string
+		if err := rows.Scan(&subject_id); err != nil {
+			return nil, err
+		}
+		items = append(items, subject_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const remains = `-- name: Remains :many
+SELECT id FROM users
+WHERE deleted_at IS NOT NULL
+  AND NOT EXISTS (SELECT FROM user_operations o WHERE o.user_id = users.id AND o.finished_at IS NULL)
+  AND (EXISTS (SELECT FROM memberships m WHERE m.user_id = users.id)
+    OR EXISTS (SELECT FROM gateway_grants g WHERE g.subject_kind = 'user' AND g.subject_id = users.id::text)
+    OR EXISTS (SELECT FROM platform_admins a WHERE a.user_id = users.id)
+    OR EXISTS (SELECT FROM api_keys k WHERE k.user_id = users.id AND k.revoked_at IS NULL))
+ORDER BY id
+`
+
+// Deleted people of whom something is left that a deletion takes away, with nothing under way to take it.
+func (q *Queries) Remains(ctx context.Context) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, remains)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const revokeKeys = `-- name: RevokeKeys :many
+UPDATE api_keys SET revoked_at = now(), version = version + 1, updated_at = now()
+WHERE user_id = $1 AND revoked_at IS NULL
+RETURNING id
+`
+
+func (q *Queries) RevokeKeys(ctx context.Context, userID *uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, revokeKeys, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const saveOperation = `-- name: SaveOperation :exec
+UPDATE user_operations SET steps = $2, finished_at = $3, updated_at = now() WHERE id = $1
+`
+
+type SaveOperationParams struct {
+	ID         uuid.UUID
+	Steps      []byte
+	FinishedAt *time.Time
+}
+
+func (q *Queries) SaveOperation(ctx context.Context, arg SaveOperationParams) error {
+	_, err := q.db.Exec(ctx, saveOperation, arg.ID, arg.Steps, arg.FinishedAt)
+	return err
+}
+
+const search = `-- name: Search :many
+SELECT users.id, users.email, users.email_verified, users.display_name, users.locale, users.state, users.deleted_at, users.created_at, users.updated_at, EXISTS (SELECT FROM platform_admins a WHERE a.user_id = users.id) AS platform_admin
+FROM users
+WHERE id > $1
+  AND starts_with(lower(email), lower($2::text))
+  AND strpos(lower(display_name), lower($3::text)) > 0
+  AND CASE $4::text
+      WHEN '' THEN deleted_at IS NULL
+      WHEN 'deleted' THEN deleted_at IS NOT NULL
+      ELSE deleted_at IS NULL AND state = $4
+      END
+ORDER BY id
+LIMIT $5
+`
+
+type SearchParams struct {
+	After  uuid.UUID
+	Email  string
+	Name   string
+	State  string
+	AtMost int32
+}
+
+type SearchRow struct {
+	User          User
+	PlatformAdmin bool
+}
+
+// People by a beginning of their address, a part of their name, and their state: ” is everybody who is not deleted.
+func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]SearchRow, error) {
+	rows, err := q.db.Query(ctx, search,
+		arg.After,
+		arg.Email,
+		arg.Name,
+		arg.State,
+		arg.AtMost,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SearchRow
+	for rows.Next() {
+		var i SearchRow
+		if err := rows.Scan(
+			&i.User.ID,
+			&i.User.Email,
+			&i.User.EmailVerified,
+			&i.User.DisplayName,
+			&i.User.Locale,
+			&i.User.State,
+			&i.User.DeletedAt,
+			&i.User.CreatedAt,
+			&i.User.UpdatedAt,
+			&i.PlatformAdmin,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const startOperation = `-- name: StartOperation :one
+INSERT INTO user_operations (id, user_id, kind, requested_by, request_id, steps)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (user_id) WHERE finished_at IS NULL DO NOTHING
+RETURNING id, user_id, kind, requested_by, request_id, steps, finished_at, created_at, updated_at
+`
+
+type StartOperationParams struct {
+	ID          uuid.UUID
+	UserID      uuid.UUID
+	Kind        string
+	RequestedBy string
+	RequestID   string
+	Steps       []byte
+}
+
+// None is started while another is not finished: the two would undo each other.
+func (q *Queries) StartOperation(ctx context.Context, arg StartOperationParams) (UserOperation, error) {
+	row := q.db.QueryRow(ctx, startOperation,
+		arg.ID,
+		arg.UserID,
+		arg.Kind,
+		arg.RequestedBy,
+		arg.RequestID,
+		arg.Steps,
+	)
+	var i UserOperation
+	err := row.Scan(
+		&i.ID,
+		&i.UserID,
+		&i.Kind,
+		&i.RequestedBy,
+		&i.RequestID,
+		&i.Steps,
+		&i.FinishedAt,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
 }
 
 const upsert = `-- name: Upsert :one
