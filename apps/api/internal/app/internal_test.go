@@ -72,7 +72,7 @@ func TestIdentityChanged(t *testing.T) {
 	var noticed []uuid.UUID
 	var failure error
 	s := valid()
-	handler := newInternal(&service.Health{Metrics: prometheus.NewRegistry()}, s, nil, users.Changed{
+	handler := newInternal(&service.Health{Metrics: prometheus.NewRegistry()}, s, nil, nil, users.Changed{
 		Refuse: web.Refuse,
 		Notice: func(_ context.Context, id uuid.UUID) error {
 			noticed = append(noticed, id)
