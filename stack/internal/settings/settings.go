@@ -61,10 +61,14 @@ func (s Settings) CollectorPort() string { return s.collector()[2] }
 
 // collector splits OTLPEndpoint: all of it, host, port.
 func (s Settings) collector() []string {
-	if parts := collectors.FindStringSubmatch(s.OTLPEndpoint); parts != nil {
-		return parts
+	parts := collectors.FindStringSubmatch(s.OTLPEndpoint)
+	if parts == nil {
+		return make([]string, 3)
 	}
-	return make([]string, 3)
+	if port, _ := strconv.Atoi(parts[2]); port > 65535 {
+		return make([]string, 3)
+	}
+	return parts
 }
 
 // TracePercent is TraceRatio as Envoy wants it, which rounds it to a hundredth.
@@ -123,7 +127,7 @@ func (s Settings) verify() []error {
 
 // collectors are reached in the clear, beside the stack: spans hold no credentials, and Envoy would need to be told whose
 // certificates to trust.
-var collectors = regexp.MustCompile(`^http://([A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*):([1-9][0-9]{0,4})$`)
+var collectors = regexp.MustCompile(`\Ahttp://([A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*):([1-9][0-9]{0,4})\z`)
 
 var origins = regexp.MustCompile(`^(https?)://([a-z0-9]+(?:[.-]+[a-z0-9]+)*)(?::([1-9][0-9]{0,4}))?$`)
 
