@@ -29,7 +29,7 @@ func TestSpanOfAQueryNeverHoldsAnArgument(t *testing.T) {
 	ctx, span := spans.Continue(t.Context(), propagation.HeaderCarrier{}, "request")
 	_, err = pool.Exec(ctx, "SELECT $1::text", argument)
 	require.NoError(t, err)
-	_, err = pool.Exec(ctx, "SELECT $1::int", argument)
+	_, err = pool.Exec(ctx, "SELECT $1::int", struct{ Text string }{argument})
 	require.ErrorContains(t, err, argument, "pgx quotes what it cannot encode")
 	_, err = pool.Exec(ctx, "SELECT $1::text::int", argument)
 	require.ErrorContains(t, err, argument, "Postgres quotes what it cannot read")
