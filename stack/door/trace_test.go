@@ -181,6 +181,22 @@ func parentOf(t *testing.T, collector *telemetrytest.Collector, child telemetryt
 	return collector.Await(t, "the parent of "+child.Name, func(s telemetrytest.Span) bool { return s.ID == child.Parent })
 }
 
+func TestWithoutTracesAClientsTraceIsAnIDAndNoDecision(t *testing.T) {
+	eachDoor(t, func(t *testing.T, d *door) {
+		for sent, want := range map[string][]string{
+			strangers: {strings.TrimSuffix(strangers, "01") + "00"}, strings.TrimSuffix(strangers, "01") + "ff": {strings.TrimSuffix(strangers, "01") + "00"}, "": nil,
+		} {
+			scene(t, allow())
+			var headers []string
+			if sent != "" {
+				headers = []string{"Traceparent", sent, "Traceparent", sent}
+			}
+			require.Equal(t, http.StatusOK, d.get(t, "/api/me", headers...).status)
+			require.Equal(t, want, reached(t, api).header["Traceparent"])
+		}
+	})
+}
+
 func TestNoClientMakesTheDoorRecord(t *testing.T) {
 	collector := telemetrytest.New(t)
 	d := tracedDoor(t, collector.URL, 0)

@@ -68,7 +68,7 @@ func TestEveryFileRendersForBothWaysAndBothGates(t *testing.T) {
 
 func TestNothingSpeaksOfTracesUnlessAskedTo(t *testing.T) {
 	files := written(t, stack(t, native(), "authz"))
-	for _, part := range []string{"tracing:", "otlp", "traceparent\n", "header_to_metadata"} {
+	for _, part := range []string{"tracing:", "otlp", "remove: traceparent", "header_to_metadata"} {
 		require.NotContains(t, files["envoy/envoy.yaml"], part)
 	}
 	require.Contains(t, files["authz/authz.yml"], `endpoint: ""`)
