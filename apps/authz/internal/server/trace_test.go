@@ -176,3 +176,13 @@ func BenchmarkCheck(b *testing.B) {
 		})
 	}
 }
+
+func TestWhatEnvoyDoesNotRecordCostsFourAllocationsAtMost(t *testing.T) {
+	spans, err := telemetry.StartSpans(t.Context(), telemetry.Tracing{Endpoint: telemetrytest.New(t).URL, Ratio: 1}, "authz", slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(spans.Stop)
+	interceptor, info := traced(spans), &grpc.UnaryServerInfo{FullMethod: authv3.Authorization_Check_FullMethodName}
+	next := func(context.Context, any) (any, error) { return nil, nil }
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("traceparent", unrecorded))
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = interceptor(ctx, nil, info, next) }), 4.0)
+}
