@@ -31,6 +31,7 @@ func (d *door) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.Chec
 	ctx = telling(ctx, request)
 	decision := d.decide(ctx, request, err)
 	d.record(ctx, decision, time.Since(begin))
+	note(ctx, decision)
 	return envoy.Render(decision)
 }
 
@@ -52,6 +53,11 @@ func telling(ctx context.Context, r *pipeline.Request) context.Context {
 		return ctx
 	}
 	ctx = telemetry.WithRequestID(ctx, r.ID)
+	if trace.SpanContextFromContext(ctx).IsValid() {
+		// Envoy's trace, or one of our own. The request's header is its client's, to whom Envoy may not have listened.
+		telemetry.Link(ctx, propagation.HeaderCarrier(r.Header))
+		return ctx
+	}
 	return telemetry.Propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
 }
 

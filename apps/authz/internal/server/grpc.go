@@ -20,15 +20,20 @@ import (
 
 	"gatehouse.internal/authz/internal/engine"
 	"gatehouse.internal/libs/service"
+	"gatehouse.internal/libs/telemetry"
 )
 
 // maxCheck bounds one CheckRequest, in bytes: Envoy's headers are at most 60 KiB by default, and bodies are not sent.
 const maxCheck = 1 << 20
 
-func newGRPC(d *door, log *slog.Logger) (*grpc.Server, *health.Server) {
+func newGRPC(d *door, log *slog.Logger, spans *telemetry.Spans) (*grpc.Server, *health.Server) {
+	interceptors := []grpc.UnaryServerInterceptor{recovering(log, d.metrics)}
+	if spans != nil {
+		interceptors = append([]grpc.UnaryServerInterceptor{traced(spans)}, interceptors...)
+	}
 	server := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxCheck),
-		grpc.ChainUnaryInterceptor(recovering(log, d.metrics)),
+		grpc.ChainUnaryInterceptor(interceptors...),
 	)
 	authv3.RegisterAuthorizationServer(server, d)
 	healthy := health.NewServer()

@@ -15,6 +15,11 @@ func Run(ctx context.Context, s Settings, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	spans, err := telemetry.StartSpans(ctx, s.Tracing, "authz", log)
+	if err != nil {
+		return err
+	}
+	defer spans.Stop()
 	m := newMetrics()
 	revocations, following, err := followRevocations(ctx, s.Revocation, m, log)
 	if err != nil {
@@ -32,7 +37,7 @@ func Run(ctx context.Context, s Settings, out io.Writer) error {
 	reload := &reloader{loader: loader, engine: e, metrics: m, log: log}
 	reload.use(snapshot)
 
-	grpcServer, healthy := newGRPC(&door{engine: e, metrics: m, log: log}, log)
+	grpcServer, healthy := newGRPC(&door{engine: e, metrics: m, log: log}, log, spans)
 	grpcPart, err := grpcPart(s.GRPC.Address, grpcServer, healthy)
 	if err != nil {
 		return err

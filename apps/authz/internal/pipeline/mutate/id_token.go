@@ -61,7 +61,7 @@ func newIDToken(config map[string]any, deps Deps) (Mutator, error) {
 	return m, nil
 }
 
-func (m *idToken) Mutate(_ context.Context, _ *pipeline.Request, s *pipeline.Session) error {
+func (m *idToken) Mutate(ctx context.Context, _ *pipeline.Request, s *pipeline.Session) error {
 	rendered := "{}"
 	if m.claims != nil {
 		var err error
@@ -72,6 +72,7 @@ func (m *idToken) Mutate(_ context.Context, _ *pipeline.Request, s *pipeline.Ses
 	// Everything that a token says, but for its times and its id.
 	key := cache.KeyOf(rendered, s.Subject, m.issuer, m.ttl.String(), m.signer.Identity())
 	signed, kept := m.tokens.Get(key)
+	cache.Note(ctx, kept)
 	if !kept {
 		var err error
 		if signed, err = m.mint(rendered, s.Subject); err != nil {
