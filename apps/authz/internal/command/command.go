@@ -28,6 +28,9 @@ const usage = `authz answers Envoy's ext_authz from Oathkeeper's configuration.
 Settings can also come from variables such as GATEHOUSE_AUTHZ_OPS_ADDRESS.
 `
 
+// shownOverlaps is more than anybody reads, and no endless list.
+const shownOverlaps = 200
+
 var errUsage = errors.New("usage")
 
 // Main runs the command line and returns the exit code.
@@ -82,6 +85,9 @@ func check(_ context.Context, s server.Settings, out io.Writer) error {
 		return err
 	}
 	for _, warning := range snapshot.Warnings() {
+		_, _ = fmt.Fprintln(out, "warning:", warning)
+	}
+	for _, warning := range snapshot.OverlapWarnings(shownOverlaps) {
 		_, _ = fmt.Fprintln(out, "warning:", warning)
 	}
 	var problems []error

@@ -52,6 +52,14 @@ func TestCheckPassesGoodRulesAndPrintsWarnings(t *testing.T) {
 	require.Contains(t, stdout, "ok: 1 rules")
 }
 
+func TestCheckNamesRulesThatOverlapAndPasses(t *testing.T) {
+	rules := strings.TrimSuffix(good, "]") + "," + strings.TrimPrefix(strings.Replace(good, `"id":"a","match":{"url":"http://h/<.*>"`, `"id":"b","match":{"url":"http://h/b"`, 1), "[")
+	code, stdout, stderr := run(t, "check", "--config", settings(t, rules, ""))
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, `warning: rules "a" and "b" both match GET http://h/b: such a request gets a 500`)
+	require.Contains(t, stdout, "ok: 2 rules")
+}
+
 func TestCheckReportsEveryProblem(t *testing.T) {
 	rules := strings.Replace(good, `"handler":"noop"`, `"handler":"hydrator"`, 1)
 	rules = strings.Replace(rules, `"handler":"allow"`, `"handler":"remote"`, 1)

@@ -59,6 +59,7 @@ type Snapshot struct {
 	cookies   []string
 	public    []jose.JSONWebKey
 	warnings  []string
+	overlaps  rule.Overlaps // by the index of rules
 
 	files       map[string][sha256.Size]byte // what was read of the key files
 	fileProblem error
@@ -90,6 +91,8 @@ type RuleStatus struct {
 	// Delegated says that an Oathkeeper decides for this rule.
 	Delegated bool   `json:"delegated,omitempty"`
 	Error     string `json:"error,omitempty"`
+	// Overlaps are rules that match some request that this one matches.
+	Overlaps []Overlap `json:"overlaps,omitempty"`
 }
 
 // Compile builds a snapshot. It fails only when no safe snapshot can be made of the configuration;
@@ -129,6 +132,9 @@ func Compile(config oathkeeper.Config, rules []rule.Rule, o Options) (*Snapshot,
 	snapshot.responder = respond.Responder{Fallback: fallback, ProblemPrefixes: o.ProblemPrefixes}
 	snapshot.public = c.public
 	snapshot.set = rule.NewSet(matchers)
+	if len(matchers) == len(rules) { // or the indexes would not be those of the rules; then nothing is served either
+		snapshot.overlaps = rule.FindOverlaps(matchers)
+	}
 	snapshot.warnings = c.warnings
 	snapshot.files, snapshot.fileProblem = c.files, errors.Join(c.fileProblems...)
 	return snapshot, errors.Join(problems...)
@@ -137,8 +143,9 @@ func Compile(config oathkeeper.Config, rules []rule.Rule, o Options) (*Snapshot,
 // Rules lists all rules with what is wrong with each.
 func (s *Snapshot) Rules() []RuleStatus {
 	out := make([]RuleStatus, len(s.rules))
+	overlaps := overlapping(s)
 	for i, r := range s.rules {
-		out[i] = RuleStatus{ID: r.id, Valid: r.problem == nil, Delegated: r.delegated != nil}
+		out[i] = RuleStatus{ID: r.id, Valid: r.problem == nil, Delegated: r.delegated != nil, Overlaps: overlaps[i]}
 		if r.problem != nil {
 			out[i].Error = r.problem.Error()
 		}
