@@ -39,9 +39,10 @@ type Options struct {
 	Delegate string
 	Upstream *upstream.Client
 	Keys     *keys.Store
-	// Caches and Tokens outlive snapshots. Their zero values keep nothing.
-	Caches authn.Caches
-	Tokens *cache.Cache[string]
+	// Caches, Tokens and Hydrations outlive snapshots. Their zero values keep nothing.
+	Caches     authn.Caches
+	Tokens     *cache.Cache[string]
+	Hydrations *cache.Lookup[[]byte]
 	// ChecksumPrefixes and NextOnError are extensions of authenticators, see authn.Deps.
 	ChecksumPrefixes []string
 	NextOnError      []string
@@ -263,7 +264,7 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 		built, err := build(c.config.Mutators, "Mutator", h, func(config map[string]any) (mutate.Mutator, error) {
 			return mutate.New(h.Handler, config, mutate.Deps{
 				Signer: c.signer, Upstream: c.options.Upstream, Tokens: c.options.Tokens, Identity: c.identity,
-				Now: c.options.Now, Warn: warn,
+				Hydrations: c.options.Hydrations, Now: c.options.Now, Warn: warn,
 			})
 		})
 		note("mutators."+h.Handler, err)
