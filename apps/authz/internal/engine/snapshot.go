@@ -231,6 +231,11 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 			problems = append(problems, fmt.Errorf("%s: %w", kind, err))
 		}
 	}
+	migration, err := rule.Migration(r)
+	note("version", err)
+	if migration != "" { // what the handlers below would say of it is about a form that they do not know
+		return c.unsupported(r, fmt.Errorf("version %s: an Oathkeeper rewrites %s: a migration is %w", r.Version, migration, pipeline.ErrUnsupported))
+	}
 	if r.Match.FullMethod != "" {
 		note("match", errors.New("gRPC matches are not supported; no request reaches this rule"))
 	}
@@ -287,18 +292,23 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 	}
 	// Only what is right in itself is handed on: who looks for a mistake should find it here.
 	if len(unsupported) > 0 && len(problems) == 0 {
-		delegated, err := c.delegation(r)
-		if err == nil {
-			warn("an Oathkeeper decides, at %s: %v", upstream.Origin(delegated.url), errors.Join(unsupported...))
-			if strings.HasSuffix(r.Match.URL, "/") {
-				warn("match.url ends with a slash, which Oathkeeper from 26.2 on cuts off requests: it finds no rule then")
-			}
-			return &compiled{id: r.ID, delegated: delegated}
-		}
-		problems = append(problems, err)
+		return c.unsupported(r, errors.Join(unsupported...))
 	}
 	out.problem = errors.Join(append(unsupported, problems...)...)
 	return out
+}
+
+// unsupported is a rule that an Oathkeeper decides for or, without one, nobody.
+func (c *compiler) unsupported(r rule.Rule, why error) *compiled {
+	delegated, err := c.delegation(r)
+	if err != nil {
+		return &compiled{id: r.ID, problem: errors.Join(why, err)}
+	}
+	c.warn(r.ID, "an Oathkeeper decides, at %s: %v", upstream.Origin(delegated.url), why)
+	if strings.HasSuffix(r.Match.URL, "/") {
+		c.warn(r.ID, "match.url ends with a slash, which Oathkeeper from 26.2 on cuts off requests: it finds no rule then")
+	}
+	return &compiled{id: r.ID, delegated: delegated}
 }
 
 // build makes one handler from the rule's configuration over the global one.
