@@ -77,6 +77,24 @@ func TestCheckReportsEveryProblem(t *testing.T) {
 	require.Contains(t, stderr, "gprc")
 }
 
+func TestCheckReportsEveryProblemAtOnceWithItsPlace(t *testing.T) {
+	rules := `
+- {id: misspelt, authorisers: []}
+- {id: broken, match: {url: "http://h/<(", methods: [GET]}, authenticators: [{handler: noop}], authorizer: {handler: allow}, mutators: [{handler: noop}]}
+- id: off
+  match: {url: "http://h/off", methods: [GET]}
+  authenticators: [{handler: anonymous}]
+  authorizer: {handler: allow}
+  mutators: [{handler: noop}]
+`
+	config := settings(t, rules, "")
+	code, _, stderr := run(t, "check", "--config", config)
+	require.Equal(t, 1, code)
+	require.Regexp(t, `/rules\.yml: line 2: rule "misspelt": json: unknown field "authorisers"`, stderr)
+	require.Regexp(t, `/rules\.yml:3: rule "broken": match\.url: `, stderr)
+	require.Regexp(t, `/rules\.yml:4: rule "off": authenticators\.anonymous: Authenticator "anonymous" is disabled`, stderr)
+}
+
 func TestCheckTriesARequest(t *testing.T) {
 	config := settings(t, strings.Replace(good, `"handler":"jwt"`, `"handler":"noop"`, 1), "")
 	code, stdout, stderr := run(t, "check", "--config", config, write(t, "request.json", `{"method":"GET","url":"http://h/x"}`))

@@ -70,6 +70,7 @@ type Snapshot struct {
 // its requests to a laxer rule.
 type compiled struct {
 	id             string
+	place          string // in the files, for people
 	problem        error
 	revocations    *revocation.List
 	authenticators []named[authn.Authenticator]
@@ -88,6 +89,7 @@ type named[T any] struct {
 // RuleStatus is what an operator may see of a rule.
 type RuleStatus struct {
 	ID    string `json:"id"`
+	Place string `json:"place,omitempty"` // file and line
 	Valid bool   `json:"valid"`
 	// Delegated says that an Oathkeeper decides for this rule.
 	Delegated bool   `json:"delegated,omitempty"`
@@ -125,7 +127,9 @@ func Compile(config oathkeeper.Config, rules []rule.Rule, o Options) (*Snapshot,
 		if matcher.Backtracks() {
 			c.warn(r.ID, "match.url needs a backtracking engine; a match may take up to 250ms")
 		}
-		snapshot.rules = append(snapshot.rules, c.rule(r))
+		built := c.rule(r)
+		built.place = r.Place
+		snapshot.rules = append(snapshot.rules, built)
 		matchers = append(matchers, matcher)
 	}
 	fallback, err := c.fallback()
@@ -146,7 +150,7 @@ func (s *Snapshot) Rules() []RuleStatus {
 	out := make([]RuleStatus, len(s.rules))
 	overlaps := overlapping(s)
 	for i, r := range s.rules {
-		out[i] = RuleStatus{ID: r.id, Valid: r.problem == nil, Delegated: r.delegated != nil, Overlaps: overlaps[i]}
+		out[i] = RuleStatus{ID: r.id, Place: r.place, Valid: r.problem == nil, Delegated: r.delegated != nil, Overlaps: overlaps[i]}
 		if r.problem != nil {
 			out[i].Error = r.problem.Error()
 		}
