@@ -48,9 +48,12 @@ func TestReadmesExampleAsksKeto(t *testing.T) {
 	keto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		asked = append(asked, r.Method+" "+r.URL.Path+" "+string(body))
-		var tuple struct{ Namespace, Object, Relation, Subject_id string }
+		var tuple struct {
+			Namespace, Object, Relation string
+			Subject                     string `json:"subject_id"`
+		}
 		allowed := json.Unmarshal(body, &tuple) == nil && tuple.Namespace == "Gateway" && tuple.Relation == "view" &&
-			tuple.Object == "blue" && tuple.Subject_id == `ann "the admin"`
+			tuple.Object == "blue" && tuple.Subject == `ann "the admin"`
 		w.Header().Set("Content-Type", "application/json")
 		if !allowed {
 			w.WriteHeader(http.StatusForbidden)
