@@ -67,8 +67,8 @@ differential: ## Compare authz with the real Oathkeeper (N=100000 for more, SEED
 	@stack/test differential $(or $(N),4000) $(or $(SEED),0)
 
 .PHONY: bench-authz
-bench-authz: ## CPU per decision of authz, Oathkeeper and a server that does nothing, into docs/performance.md
-	@stack/test bench_authz
+bench-authz: ## What a decision costs with authz and Oathkeeper, into docs/performance.md (RUNS=1 to try, writes nothing)
+	@RUNS=$(RUNS) stack/test bench_authz
 
 .PHONY: lint
 lint: ## golangci-lint, Biome, tsc, and that generated code is up to date

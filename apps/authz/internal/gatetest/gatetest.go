@@ -39,7 +39,7 @@ type Process struct {
 func Start(t *testing.T, output io.Writer, environment []string, command ...string) *Process {
 	t.Helper()
 	ctx, kill := context.WithCancel(t.Context())
-	program := exec.CommandContext(ctx, command[0], command[1:]...) // #nosec G204 G702 -- ours, or named by the tester
+	program := exec.CommandContext(ctx, command[0], command[1:]...) // #nosec G702 -- ours, or named by the tester
 	program.Env = append(os.Environ(), environment...)
 	program.Stdout, program.Stderr = output, output
 	require.NoError(t, program.Start())
