@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/stretchr/testify/require"
@@ -28,9 +29,10 @@ import (
 // target is what answers requests.
 type target struct {
 	name    string
-	parts   []part  // whose CPU counts
-	weight  float64 // a dear one gets fewer requests, so that all take about as long
-	address string  // of the gate: host:port, or unix:///path
+	parts   []part        // whose CPU counts
+	weight  float64       // a dear one gets fewer requests, so that all take about as long
+	least   time.Duration // of a run
+	address string        // of the gate: host:port, or unix:///path
 	ask     func(context.Context, request) error
 }
 
