@@ -53,6 +53,7 @@ func TestGatesAlone(t *testing.T) {
 	measure(t, "alone", w.scenarios, []target{
 		w.startFloor(t, installed, ""),
 		w.startAuthz(t, "authz, answers kept 10 s", "", kept),
+		w.startAuthz(t, "authz, answers kept 10 s, 1 % traced", "", traced(t)),
 		installed,
 		w.startAuthz(t, "authz, nothing kept", "", map[string]any{"cache": map[string]any{"max_entries": 0}}),
 		w.startOathkeeper(t),

@@ -9,9 +9,11 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +70,23 @@ func overGRPC(t *testing.T, name, address string, process *gatetest.Process) tar
 
 // kept are authz's settings for keeping answers of Kratos and Hydra.
 var kept = map[string]any{"cache": map[string]any{"session_ttl": "10s", "introspection_ttl": "10s"}}
+
+// traced is kept, with one decision of a hundred sent to a collector that throws it away.
+func traced(t *testing.T) map[string]any {
+	t.Helper()
+	var received atomic.Int64
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		received.Add(1)
+	}))
+	t.Cleanup(func() {
+		collector.Close()
+		require.Positive(t, received.Load(), "authz has sent no spans: the row is not about traces")
+	})
+	settings := maps.Clone(kept)
+	settings["tracing"] = map[string]any{"endpoint": collector.URL, "ratio": 0.01}
+	return settings
+}
 
 // startAuthz starts the built program at the address, or at a free one, with these settings more.
 func (w *world) startAuthz(t *testing.T, name, address string, more map[string]any) target {
