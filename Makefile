@@ -71,8 +71,8 @@ fuzz: ## Look for inputs that break a promise, in every fuzz target (TIME=30s fo
 	@stack/test fuzz $(or $(TIME),30s)
 
 .PHONY: bench-authz
-bench-authz: ## CPU per decision of authz, Oathkeeper and a server that does nothing, into docs/performance.md
-	@stack/test bench_authz
+bench-authz: ## What a decision costs with authz and Oathkeeper, into docs/performance.md (RUNS=1 to try, writes nothing)
+	@RUNS=$(RUNS) stack/test bench_authz
 
 .PHONY: lint
 lint: ## golangci-lint, Biome, tsc, and that generated code is up to date
