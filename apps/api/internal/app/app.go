@@ -104,6 +104,7 @@ func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		database.Metrics(pool))
 	servers := newServers(s)
+	metrics.MustRegister(ory.Metrics(servers.client))
 	model := &model{keto: servers.keto}
 	if err := model.refuse(ctx, log); err != nil {
 		return nil, err

@@ -19,13 +19,13 @@ import (
 )
 
 // HTTPClient returns the client for calls to servers of the stack: each call takes at most timeout, is
-// not redirected anywhere, and passes the request id and the trace on.
+// not redirected anywhere, passes the request id and the trace on, and fails at once while its server is in trouble.
 func HTTPClient(timeout time.Duration) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // these servers are our neighbours
 	transport.MaxIdleConnsPerHost = 32
 	return &http.Client{
-		Transport:     telemetry.Transport(transport),
+		Transport:     newBreakers(telemetry.Transport(transport)),
 		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
