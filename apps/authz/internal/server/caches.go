@@ -9,6 +9,7 @@ import (
 	"gatehouse.internal/authz/internal/cache"
 	"gatehouse.internal/authz/internal/engine"
 	"gatehouse.internal/authz/internal/pipeline/authn"
+	"gatehouse.internal/authz/internal/pipeline/mutate"
 )
 
 // longestUnnoticed bounds how long a logout or a revocation that nobody announces may go unnoticed.
@@ -56,8 +57,9 @@ func (s Settings) keep(o *engine.Options) []prometheus.Collector {
 	})
 	collectors := o.Caches.Collectors()
 	if s.Cache.MaxEntries > 0 {
-		o.Tokens = cache.New[string]("id_token", s.Cache.MaxEntries, o.Now)
-		collectors = append(collectors, o.Tokens)
+		o.Tokens = cache.New[mutate.Token]("id_token", s.Cache.MaxEntries, o.Now)
+		o.Memory = engine.NewMemory()
+		collectors = append(append(collectors, o.Tokens), o.Memory.Collectors()...)
 	}
 	return collectors
 }

@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"gatehouse.internal/authz/internal/engine"
+	"gatehouse.internal/authz/internal/envoy"
 	"gatehouse.internal/libs/service"
 )
 
@@ -28,9 +29,13 @@ const maxCheck = 1 << 20
 func newGRPC(d *door, log *slog.Logger) (*grpc.Server, *health.Server) {
 	server := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxCheck),
+		grpc.ForceServerCodecV2(envoy.NewCodec()),
+		// A decision in a goroutine of its own first grows that goroutine's stack. When all workers wait for a
+		// server, gRPC begins goroutines as it does without them.
+		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), // #nosec G115 -- a number of CPUs
 		grpc.ChainUnaryInterceptor(recovering(log, d.metrics)),
 	)
-	authv3.RegisterAuthorizationServer(server, d)
+	envoy.Register(server, d)
 	healthy := health.NewServer()
 	healthv1.RegisterHealthServer(server, healthy)
 	return server, healthy

@@ -32,7 +32,7 @@ func Run(ctx context.Context, s Settings, out io.Writer) error {
 	reload := &reloader{loader: loader, engine: e, metrics: m, log: log}
 	reload.use(snapshot)
 
-	grpcServer, healthy := newGRPC(&door{engine: e, metrics: m, log: log}, log)
+	grpcServer, healthy := newGRPC(&door{engine: e, metrics: m, log: log, lines: newLineLimits(s.Log.AllowLinesPerSecond)}, log)
 	grpcPart, err := grpcPart(s.GRPC.Address, grpcServer, healthy)
 	if err != nil {
 		return err
