@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -25,9 +24,9 @@ type door struct {
 }
 
 // Check implements envoy.Checker.
-func (d *door) Check(ctx context.Context, in *authv3.CheckRequest) (*envoy.Answer, error) {
+func (d *door) Check(ctx context.Context, q *envoy.Question) (*envoy.Answer, error) {
 	begin := time.Now()
-	request, err := envoy.Parse(in)
+	request, err := q.Request()
 	ctx = telling(ctx, request)
 	decision := d.decide(ctx, request, err)
 	end := time.Now()

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -26,13 +25,15 @@ import (
 // maxCheck bounds one CheckRequest, in bytes: Envoy's headers are at most 60 KiB by default, and bodies are not sent.
 const maxCheck = 1 << 20
 
+// streamWorkers are goroutines that wait for requests. One that is begun for a request first grows its stack, which
+// takes longer than most decisions. When all of them wait for a server, gRPC begins more as it would without.
+const streamWorkers = 64
+
 func newGRPC(d *door, log *slog.Logger) (*grpc.Server, *health.Server) {
 	server := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxCheck),
 		grpc.ForceServerCodecV2(envoy.NewCodec()),
-		// A decision in a goroutine of its own first grows that goroutine's stack. When all workers wait for a
-		// server, gRPC begins goroutines as it does without them.
-		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), // #nosec G115 -- a number of CPUs
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.ChainUnaryInterceptor(recovering(log, d.metrics)),
 	)
 	envoy.Register(server, d)
