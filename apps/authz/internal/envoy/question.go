@@ -49,9 +49,9 @@ const (
 	attributesRequest = 4
 
 	peerAddress          = 1
-	addressSocket        = 1 // one of these four
+	addressSocket        = 1 // one of these three
 	addressPipe          = 2
-	addressInternal      = 4
+	addressInternal      = 3
 	socketAddressAddress = 2
 
 	requestHTTP   = 2
