@@ -18,7 +18,7 @@ const longestUnnoticed = 10 * time.Second
 // Cache says what is kept between requests. Verified JWTs and minted identity tokens always are: the keys, the
 // times and the rule are looked at for every request. Answers of other servers are not, unless a TTL is set.
 type Cache struct {
-	// MaxEntries of each cache; 0 keeps nothing at all. One entry takes a few kilobytes, at most about 64.
+	// MaxEntries of each cache; 0 keeps nothing at all. One entry takes a few kilobytes, at most about 200.
 	MaxEntries int `mapstructure:"max_entries"`
 	// SessionTTL is for cookie_session and bearer_token. A store's Ory-Session-Cache-For and the session's own
 	// end shorten it.
