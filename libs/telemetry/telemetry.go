@@ -1,12 +1,12 @@
 // Package telemetry holds what every service logs and passes on: structured JSON logs, the request id
-// that Envoy gave a request, and the W3C trace context (https://www.w3.org/TR/trace-context/).
+// that Envoy gave a request, the W3C trace context (https://www.w3.org/TR/trace-context/), and spans. Neither a log
+// nor a span may hold a credential, a query string, a header's value or a body.
 package telemetry
 
 import (
 	"context"
 	"io"
 	"log/slog"
-	"net/http"
 
 	"go.opentelemetry.io/otel/propagation"
 )
@@ -47,18 +47,4 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
-}
-
-// Transport passes the request id and the trace context of a request's context on to the upstream.
-func Transport(next http.RoundTripper) http.RoundTripper { return transport{next} }
-
-type transport struct{ next http.RoundTripper }
-
-func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context()) // RoundTrip must not change the caller's request
-	if id := RequestID(r.Context()); id != "" {
-		r.Header.Set(RequestIDHeader, id)
-	}
-	Propagator.Inject(r.Context(), propagation.HeaderCarrier(r.Header))
-	return t.next.RoundTrip(r)
 }

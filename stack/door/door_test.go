@@ -82,7 +82,7 @@ func run(m *testing.M) (code int, err error) {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 
-	ports, err := startUpstreams()
+	err = startUpstreams()
 	defer stopUpstreams()
 	if err != nil {
 		return 1, err

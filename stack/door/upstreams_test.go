@@ -55,20 +55,21 @@ type upstream struct {
 
 var (
 	upstreams = map[string]*upstream{}
+	// ports are those of every endpoint, 0 for Envoy's own.
+	ports     = map[string]int{}
 	authz     = &gate{connections: map[net.Conn]struct{}{}}
 	authzGRPC *grpc.Server
 )
 
-// startUpstreams returns a port for every endpoint. Those of Envoy's own listeners are 0: it chooses.
-func startUpstreams() (map[string]int, error) {
-	ports := map[string]int{}
+// startUpstreams chooses a port for every endpoint. Those of Envoy's own listeners are 0: it chooses.
+func startUpstreams() error {
 	for _, endpoint := range topology.Endpoints {
 		ports[endpoint.Name] = 0
 	}
 	for _, name := range []string{kratos, hydra, api, web, authzOps, oathkeeper} {
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		u := &upstream{name: name}
 		u.server = &http.Server{Handler: u, ConnState: u.state}
@@ -82,7 +83,7 @@ func startUpstreams() (map[string]int, error) {
 	}
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ports["authz-grpc"] = l.Addr().(*net.TCPAddr).Port
 	authzGRPC = grpc.NewServer()
@@ -92,7 +93,7 @@ func startUpstreams() (map[string]int, error) {
 			panic(err)
 		}
 	}()
-	return ports, nil
+	return nil
 }
 
 func stopUpstreams() {

@@ -66,6 +66,42 @@ func TestEveryFileRendersForBothWaysAndBothGates(t *testing.T) {
 	}
 }
 
+func TestNothingSpeaksOfTracesUnlessAskedTo(t *testing.T) {
+	files := written(t, stack(t, native(), "authz"))
+	for _, part := range []string{"tracing:", "otlp", "remove: traceparent", "header_to_metadata"} {
+		require.NotContains(t, files["envoy/envoy.yaml"], part)
+	}
+	require.Contains(t, files["authz/authz.yml"], `endpoint: ""`)
+	require.Contains(t, files["api/api.yml"], `endpoint: ""`)
+}
+
+func TestTheSettingOfTracesReachesEveryPart(t *testing.T) {
+	for name, layout := range map[string]topology.Layout{"native": native(), "compose": topology.Compose()} {
+		for _, gate := range settings.Gates {
+			t.Run(name+"/"+gate, func(t *testing.T) {
+				s := stack(t, layout, gate)
+				s.Settings.OTLPEndpoint, s.Settings.TraceRatio = "http://collector:4318", 0.25
+				files := written(t, s)
+				for _, path := range []string{"authz/authz.yml", "api/api.yml"} {
+					var service struct {
+						Tracing struct {
+							Endpoint string  `yaml:"endpoint"`
+							Ratio    float64 `yaml:"ratio"`
+						} `yaml:"tracing"`
+					}
+					require.NoError(t, yaml.Unmarshal([]byte(files[path]), &service), path)
+					require.Equal(t, "http://collector:4318", service.Tracing.Endpoint, path)
+					require.InDelta(t, 0.25, service.Tracing.Ratio, 0, path)
+				}
+				envoy := files["envoy/envoy.yaml"]
+				for _, part := range []string{"- remove: traceparent\n", "- remove: tracestate\n", "random_sampling: {value: 25}", "http://collector:4318/v1/traces", "name: otlp\n"} {
+					require.Contains(t, envoy, part)
+				}
+			})
+		}
+	}
+}
+
 func TestASecretReachesOnlyTheServiceThatNeedsIt(t *testing.T) {
 	s := stack(t, topology.Compose(), "authz")
 	files := written(t, s)

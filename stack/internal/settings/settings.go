@@ -30,6 +30,11 @@ type Settings struct {
 	UpstreamTimeout time.Duration
 	// LoginAttemptsPerMinute and TokenAttemptsPerMinute bound what one client address may try.
 	LoginAttemptsPerMinute, TokenAttemptsPerMinute int
+	// OTLPEndpoint is the origin of an OTLP/HTTP collector, http://host:port, as every part of the stack reaches it.
+	// Without one there are no traces.
+	OTLPEndpoint string
+	// TraceRatio, 0 to 1, is how many of all requests the door records.
+	TraceRatio float64
 }
 
 // Default returns the settings of a development stack at publicURL.
@@ -41,11 +46,33 @@ func Default(publicURL string) Settings {
 		UpstreamTimeout:        700 * time.Millisecond,
 		LoginAttemptsPerMinute: 60,
 		TokenAttemptsPerMinute: 300,
+		TraceRatio:             0.01,
 	}
 }
 
 // Development tells whether the public origin is plain http, which only a loopback address may be.
 func (s Settings) Development() bool { return strings.HasPrefix(s.PublicURL, "http://") }
+
+// CollectorHost is that of OTLPEndpoint.
+func (s Settings) CollectorHost() string { return s.collector()[1] }
+
+// CollectorPort is that of OTLPEndpoint.
+func (s Settings) CollectorPort() string { return s.collector()[2] }
+
+// collector splits OTLPEndpoint: all of it, host, port.
+func (s Settings) collector() []string {
+	parts := collectors.FindStringSubmatch(s.OTLPEndpoint)
+	if parts == nil {
+		return make([]string, 3)
+	}
+	if port, _ := strconv.Atoi(parts[2]); port > 65535 {
+		return make([]string, 3)
+	}
+	return parts
+}
+
+// TracePercent is TraceRatio as Envoy wants it, which rounds it to a hundredth.
+func (s Settings) TracePercent() float64 { return s.TraceRatio * 100 }
 
 // FromEnvironment applies the variables in environ (as os.Environ returns them) to defaults. It refuses
 // variables that begin with GATEHOUSE_ and name no setting, and reports every problem at once.
@@ -59,6 +86,8 @@ func FromEnvironment(environ []string, defaults Settings) (Settings, error) {
 		"GATEHOUSE_UPSTREAM_TIMEOUT":          duration(&s.UpstreamTimeout),
 		"GATEHOUSE_LOGIN_ATTEMPTS_PER_MINUTE": positive(&s.LoginAttemptsPerMinute),
 		"GATEHOUSE_TOKEN_ATTEMPTS_PER_MINUTE": positive(&s.TokenAttemptsPerMinute),
+		"GATEHOUSE_OTLP_ENDPOINT":             func(v string) error { s.OTLPEndpoint = strings.TrimSuffix(v, "/"); return nil },
+		"GATEHOUSE_TRACE_RATIO":               ratio(&s.TraceRatio),
 	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
@@ -90,8 +119,15 @@ func (s Settings) verify() []error {
 	if s.UpstreamTimeout <= 0 || s.UpstreamTimeout >= s.GateTimeout {
 		problems = append(problems, fmt.Errorf("GATEHOUSE_UPSTREAM_TIMEOUT: %s must be positive and shorter than GATEHOUSE_GATE_TIMEOUT (%s)", s.UpstreamTimeout, s.GateTimeout))
 	}
+	if s.OTLPEndpoint != "" && s.CollectorHost() == "" {
+		problems = append(problems, fmt.Errorf("GATEHOUSE_OTLP_ENDPOINT: %q is not an OTLP/HTTP collector like http://127.0.0.1:4318; one that takes only https needs a collector of one's own in front", s.OTLPEndpoint))
+	}
 	return problems
 }
+
+// collectors are reached in the clear, beside the stack: spans hold no credentials, and Envoy would need to be told whose
+// certificates to trust.
+var collectors = regexp.MustCompile(`\Ahttp://([A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*):([1-9][0-9]{0,4})\z`)
 
 var origins = regexp.MustCompile(`^(https?)://([a-z0-9]+(?:[.-]+[a-z0-9]+)*)(?::([1-9][0-9]{0,4}))?$`)
 
@@ -132,6 +168,17 @@ func positive(into *int) func(string) error {
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 1 {
 			return fmt.Errorf("%q is not a positive whole number", value)
+		}
+		*into = n
+		return nil
+	}
+}
+
+func ratio(into *float64) func(string) error {
+	return func(value string) error {
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(n >= 0 && n <= 1) { // written so that it refuses NaN, too
+			return fmt.Errorf("%q is not a number between 0 and 1", value)
 		}
 		*into = n
 		return nil

@@ -24,6 +24,29 @@ func TestVariablesReplaceDefaults(t *testing.T) {
 	require.False(t, got.Development())
 }
 
+func TestTracesGoWhereTheSettingSays(t *testing.T) {
+	got, err := settings.FromEnvironment([]string{"GATEHOUSE_OTLP_ENDPOINT=http://otel-collector:4318/", "GATEHOUSE_TRACE_RATIO=0.25"}, defaults)
+	require.NoError(t, err)
+	require.Equal(t, "http://otel-collector:4318", got.OTLPEndpoint)
+	require.Equal(t, "otel-collector", got.CollectorHost())
+	require.Equal(t, "4318", got.CollectorPort())
+	require.InDelta(t, 25, got.TracePercent(), 0)
+
+	got, err = settings.FromEnvironment([]string{"GATEHOUSE_OTLP_ENDPOINT=", "GATEHOUSE_TRACE_RATIO="}, defaults)
+	require.NoError(t, err)
+	require.Empty(t, got.OTLPEndpoint, "without one there are no traces")
+	require.InDelta(t, 0.01, got.TraceRatio, 0)
+
+	for _, bad := range []string{
+		"OTLP_ENDPOINT=otel-collector:4318", "OTLP_ENDPOINT=https://collector.example:4318", "OTLP_ENDPOINT=http://collector", "OTLP_ENDPOINT=http://a:65536",
+		"OTLP_ENDPOINT=http://user:secret@a:4318", "OTLP_ENDPOINT=http://a:4318/v1/traces", "OTLP_ENDPOINT=http://a:4318\"", "OTLP_ENDPOINT=http://a:4318\n",
+		"TRACE_RATIO=2", "TRACE_RATIO=-1", "TRACE_RATIO=NaN", "TRACE_RATIO=half",
+	} {
+		_, err := settings.FromEnvironment([]string{"GATEHOUSE_" + bad}, defaults)
+		require.Error(t, err, bad)
+	}
+}
+
 func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 	_, err := settings.FromEnvironment([]string{
 		"GATEHOUSE_PUBLIC_URL=http://auth.example.com", "GATEHOUSE_GATE=none", "GATEHOUSE_UPSTREAM_TIMEOUT=2s",

@@ -82,18 +82,24 @@ type App struct {
 
 // New builds the service. A server that is not there yet stops nothing; one that is the wrong one does.
 func New(ctx context.Context, s Settings, log *slog.Logger) (*App, error) {
-	pool, err := database.Open(ctx, s.Database.URL.Reveal(), s.Database.MaxConnections, s.UpstreamTimeout)
+	spans, err := telemetry.StartSpans(ctx, s.Tracing, "api", log)
 	if err != nil {
 		return nil, err
 	}
-	app, err := build(ctx, s, pool, log)
+	pool, err := database.Open(ctx, s.Database.URL.Reveal(), s.Database.MaxConnections, s.UpstreamTimeout, database.Traced(spans))
+	if err != nil {
+		spans.Stop()
+		return nil, err
+	}
+	app, err := build(ctx, s, pool, log, spans)
 	if err != nil {
 		pool.Close()
+		spans.Stop()
 	}
 	return app, err
 }
 
-func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger) (*App, error) {
+func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger, spans *telemetry.Spans) (*App, error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		database.Metrics(pool))
@@ -106,6 +112,7 @@ func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
+	parts.spans = spans
 	background, err := parts.work(s, log)
 	if err != nil {
 		return nil, err
@@ -136,7 +143,10 @@ func (a *App) Converge(ctx context.Context, object permission.Object) error {
 }
 
 // Close gives back what New took.
-func (a *App) Close() { a.parts.pool.Close() }
+func (a *App) Close() {
+	a.parts.pool.Close()
+	a.parts.spans.Stop()
+}
 
 // servers are those of the stack that the API speaks to.
 type servers struct {
@@ -193,6 +203,7 @@ type parts struct {
 	changes   *change.Changes
 	// revocations are what the door follows.
 	revocations *feed.Feed
+	spans       *telemetry.Spans
 }
 
 func newParts(s Settings, servers servers, pool *pgxpool.Pool, log *slog.Logger, metrics prometheus.Registerer) (parts, error) {
@@ -245,7 +256,7 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 	}
 	verifier := newVerifier(s, p)
 	return web.New(web.Settings{
-		Log: log, Metrics: metrics, PublicURL: s.PublicURL, Document: document.Document, Forwarder: forwarder,
+		Log: log, Metrics: metrics, Spans: p.spans, BehindDoor: s.Mode == edge, PublicURL: s.PublicURL, Document: document.Document, Forwarder: forwarder,
 		Limits: limits, Index: p.index, Guard: &access.Guard{Index: p.keto, Rows: p.rows},
 		Operations: operations{
 			meOperations: &me.Operations{

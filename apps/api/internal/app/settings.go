@@ -10,6 +10,7 @@ import (
 
 	"gatehouse.internal/api/internal/database"
 	"gatehouse.internal/libs/config"
+	"gatehouse.internal/libs/telemetry"
 )
 
 // The two ways of knowing who calls: by the door's identity token, or by asking Kratos and Hydra.
@@ -63,6 +64,8 @@ type Settings struct {
 	} `mapstructure:"limits"`
 	// UpstreamTimeout bounds each call to another server.
 	UpstreamTimeout time.Duration `mapstructure:"upstream_timeout"`
+	// Tracing says where spans go. Behind the door a request is part of the door's trace.
+	Tracing telemetry.Tracing `mapstructure:"tracing"`
 	// Drain is how long requests in flight may take at the end.
 	Drain time.Duration `mapstructure:"drain"`
 	Log   Log           `mapstructure:"log"`
@@ -110,6 +113,7 @@ func Defaults() Settings {
 	s.Limits.PerAddress = Limit{PerSecond: 200, Burst: 1000} // an office behind one address, or the web app's server
 	s.Sweep = Sweep{Interval: 15 * time.Minute}
 	s.UpstreamTimeout = 2 * time.Second
+	s.Tracing = telemetry.DefaultTracing()
 	s.Drain = 10 * time.Second
 	s.Log.Level = "info"
 	return s
@@ -166,7 +170,7 @@ func (s Settings) Verify() error {
 	if err := database.Verify(s.Database.URL.Reveal()); s.Database.URL != "" && err != nil {
 		problems = append(problems, fmt.Errorf("database.url: %w", err))
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, s.Tracing.Verify())...)
 }
 
 // tokenIssuer is Hydra's, as it stands in access tokens.

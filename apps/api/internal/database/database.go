@@ -30,15 +30,21 @@ func parse(url string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
+// Option changes how Open opens.
+type Option func(*pgxpool.Config)
+
 // Open returns a pool of at most connections. It does not wait for the server: a service whose database
 // is not there yet starts and says that it is not ready.
-func Open(ctx context.Context, url string, connections int32, timeout time.Duration) (*pgxpool.Pool, error) {
+func Open(ctx context.Context, url string, connections int32, timeout time.Duration, options ...Option) (*pgxpool.Pool, error) {
 	config, err := parse(url)
 	if err != nil {
 		return nil, err
 	}
 	config.MaxConns = connections
 	config.ConnConfig.ConnectTimeout = timeout
+	for _, option := range options {
+		option(config)
+	}
 	return pgxpool.NewWithConfig(ctx, config)
 }
 

@@ -17,6 +17,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -26,15 +28,47 @@ import (
 )
 
 // identify gives the request its id and its place in a trace.
-func identify(c *gin.Context) {
-	id := c.GetHeader(telemetry.RequestIDHeader)
-	if !printable(id) {
-		id = uuid.Must(uuid.NewV7()).String()
+func identify(spans *telemetry.Spans, behindDoor bool) gin.HandlerFunc {
+	begin := spans.Restart
+	if behindDoor {
+		begin = spans.Continue
 	}
-	ctx := telemetry.WithRequestID(c.Request.Context(), id)
-	ctx = telemetry.Propagator.Extract(ctx, propagation.HeaderCarrier(c.Request.Header))
-	c.Request = c.Request.WithContext(ctx)
-	c.Header(telemetry.RequestIDHeader, id)
+	return func(c *gin.Context) {
+		id := c.GetHeader(telemetry.RequestIDHeader)
+		if !printable(id) {
+			id = uuid.Must(uuid.NewV7()).String()
+		}
+		ctx := telemetry.WithRequestID(c.Request.Context(), id)
+		ctx, span := begin(ctx, propagation.HeaderCarrier(c.Request.Header), "request")
+		defer finish(span, c)
+		c.Request = c.Request.WithContext(ctx)
+		c.Header(telemetry.RequestIDHeader, id)
+		c.Next()
+	}
+}
+
+// finish ends a request's span. It names the route and, like the log, nothing that the caller wrote.
+func finish(span trace.Span, c *gin.Context) {
+	if span.IsRecording() {
+		method, status := telemetry.Method(c.Request.Method), c.Writer.Status()
+		span.SetName(method + " " + route(c))
+		span.SetAttributes(
+			attribute.String("http.request.method", method), attribute.String("http.route", route(c)),
+			attribute.Int("http.response.status_code", status),
+		)
+		if status >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, "")
+		}
+	}
+	span.End()
+}
+
+// route is the request's template: a path that is nobody's would be a name of its own each time.
+func route(c *gin.Context) string {
+	if template := c.FullPath(); template != "" {
+		return template
+	}
+	return "unmatched"
 }
 
 // printable refuses ids that do not belong in a header or a log.
@@ -61,10 +95,7 @@ func observe(log *slog.Logger, metrics prometheus.Registerer) gin.HandlerFunc {
 		var left notes
 		c.Request = c.Request.WithContext(withNotes(c.Request.Context(), &left))
 		defer func() {
-			route, method, status := c.FullPath(), c.Request.Method, c.Writer.Status()
-			if route == "" {
-				route = "unmatched" // a path that is nobody's would be a label of its own each time
-			}
+			route, method, status := route(c), c.Request.Method, c.Writer.Status()
 			took := time.Since(start)
 			duration.WithLabelValues(known(method), route, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())
 

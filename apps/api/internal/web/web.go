@@ -19,6 +19,7 @@ import (
 	"gatehouse.internal/api/internal/forward"
 	"gatehouse.internal/api/internal/openapi"
 	"gatehouse.internal/api/internal/problem"
+	"gatehouse.internal/libs/telemetry"
 )
 
 // bodyLimit is the most that a request may carry.
@@ -28,6 +29,10 @@ const bodyLimit = 1 << 20
 type Settings struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	// Spans may be nil.
+	Spans *telemetry.Spans
+	// BehindDoor says that only the door can reach us, so that it decides which requests are recorded.
+	BehindDoor bool
 	// PublicURL is the origin that browsers see.
 	PublicURL string
 	// Document is the OpenAPI document that requests must fit.
@@ -62,7 +67,7 @@ func New(s Settings) (http.Handler, error) {
 	if err := engine.SetTrustedProxies(nil); err != nil {
 		return nil, err
 	}
-	engine.Use(identify, observe(s.Log, s.Metrics), recovered, limited)
+	engine.Use(identify(s.Spans, s.BehindDoor), observe(s.Log, s.Metrics), recovered, limited)
 	engine.NoRoute(func(c *gin.Context) {
 		refuse(c, problem.New(problem.NotFound, "There is nothing at this address."))
 	})

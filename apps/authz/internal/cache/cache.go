@@ -4,6 +4,7 @@
 package cache
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/maypok86/otter/v2"
 	"github.com/maypok86/otter/v2/stats"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse.internal/libs/telemetry"
 )
 
 // Key identifies a question. It is a whole SHA-256: with a shorter one, somebody could look for a token
@@ -27,6 +30,9 @@ func KeyOf(parts ...string) Key {
 	}
 	return sha256.Sum256(text)
 }
+
+// Note tells the span of ctx, if there is one, whether something kept answered.
+func Note(ctx context.Context, hit bool) { telemetry.Flag(ctx, "authz.cache.hit", hit) }
 
 // Cache is a bounded map whose entries end. Values are shared between requests: nobody may change one.
 // A nil Cache keeps nothing. Safe for concurrent use.

@@ -69,12 +69,15 @@ func (l *Lookup[V]) Do(ctx context.Context, key Key, ask Ask[V]) (V, error) {
 	var none V
 	if l.options.Stale == nil || !l.options.Stale() {
 		if value, kept := l.found.Get(key); kept {
+			Note(ctx, true)
 			return value, nil
 		}
 		if refusal, kept := l.refused.Get(key); kept {
+			Note(ctx, true)
 			return none, refusal
 		}
 	}
+	Note(ctx, false)
 	answered := l.running.DoChan(string(key[:]), func() (any, error) {
 		// Request id and trace of the first caller travel on; its deadline and its going away do not.
 		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.options.Timeout)

@@ -12,6 +12,7 @@ import (
 	"gatehouse.internal/authz/internal/pipeline/authn"
 	respond "gatehouse.internal/authz/internal/pipeline/errors"
 	"gatehouse.internal/authz/internal/rule"
+	"gatehouse.internal/libs/telemetry"
 )
 
 // Outcome is what a decision came to. The zero value is an error, so a Decision that nobody filled
@@ -86,7 +87,9 @@ func (s *Snapshot) decide(ctx context.Context, r *pipeline.Request, watch func(*
 	if name := s.hopByHop(r); name != "" {
 		return s.finish(r, nil, "", pipeline.Invalid("the Connection header names %s", name))
 	}
+	_, span := telemetry.Begin(ctx, "match")
 	index, captures, err := s.set.Find(r.Method, r.Target())
+	span.End()
 	switch {
 	case errors.Is(err, rule.ErrNoMatch):
 		return s.finish(r, nil, "", &pipeline.Denial{
@@ -125,7 +128,9 @@ func (s *Snapshot) decide(ctx context.Context, r *pipeline.Request, watch func(*
 // identify finds out who is calling, also of a caller that is known well. It returns the name of the
 // authenticator that had the last word.
 func (c *compiled) identify(ctx context.Context, r *pipeline.Request, session *pipeline.Session) (string, error) {
-	who, err := authenticate(ctx, c.authenticators, r, session)
+	stage, span := telemetry.Begin(ctx, "authenticate")
+	who, err := authenticate(stage, c.authenticators, r, session)
+	span.End()
 	if err != nil {
 		return who, err
 	}
@@ -135,11 +140,16 @@ func (c *compiled) identify(ctx context.Context, r *pipeline.Request, session *p
 // run takes the request of an identified caller through the other stages. It returns the name of the handler
 // that had the last word: the authenticator who, or the one that stopped.
 func (c *compiled) run(ctx context.Context, r *pipeline.Request, session *pipeline.Session, who string) (string, error) {
-	if err := c.authorizer.handler.Authorize(ctx, r, session); err != nil {
+	stage, span := telemetry.Begin(ctx, "authorize")
+	err := c.authorizer.handler.Authorize(stage, r, session)
+	span.End()
+	if err != nil {
 		return c.authorizer.name, err
 	}
+	stage, span = telemetry.Begin(ctx, "mutate")
+	defer span.End()
 	for _, mutator := range c.mutators {
-		if err := mutator.handler.Mutate(ctx, r, session); err != nil {
+		if err := mutator.handler.Mutate(stage, r, session); err != nil {
 			return mutator.name, err
 		}
 	}

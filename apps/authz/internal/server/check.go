@@ -32,6 +32,7 @@ func (d *door) Check(ctx context.Context, q *envoy.Question) (*envoy.Answer, err
 	end := time.Now()
 	d.metrics.decided(decision, end.Sub(begin))
 	d.record(ctx, decision, begin, end)
+	note(ctx, decision)
 	return envoy.Write(decision)
 }
 
@@ -53,6 +54,11 @@ func telling(ctx context.Context, r *pipeline.Request) context.Context {
 		return ctx
 	}
 	ctx = telemetry.WithRequestID(ctx, r.ID)
+	if trace.SpanContextFromContext(ctx).IsValid() {
+		// Envoy's trace, or one of our own. The request's header is its client's, to whom Envoy may not have listened.
+		telemetry.Link(ctx, propagation.HeaderCarrier(r.Header))
+		return ctx
+	}
 	return telemetry.Propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
 }
 

@@ -20,6 +20,7 @@ import (
 	"gatehouse.internal/authz/internal/engine"
 	"gatehouse.internal/authz/internal/envoy"
 	"gatehouse.internal/libs/service"
+	"gatehouse.internal/libs/telemetry"
 )
 
 // maxCheck bounds one CheckRequest, in bytes: Envoy's headers are at most 60 KiB by default, and bodies are not sent.
@@ -29,12 +30,16 @@ const maxCheck = 1 << 20
 // takes longer than most decisions. When all of them wait for a server, gRPC begins more as it would without.
 const streamWorkers = 64
 
-func newGRPC(d *door, log *slog.Logger) (*grpc.Server, *health.Server) {
+func newGRPC(d *door, log *slog.Logger, spans *telemetry.Spans) (*grpc.Server, *health.Server) {
+	interceptors := []grpc.UnaryServerInterceptor{recovering(log, d.metrics)}
+	if spans != nil {
+		interceptors = append([]grpc.UnaryServerInterceptor{traced(spans)}, interceptors...)
+	}
 	server := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxCheck),
 		grpc.ForceServerCodecV2(envoy.NewCodec()),
 		grpc.NumStreamWorkers(streamWorkers),
-		grpc.ChainUnaryInterceptor(recovering(log, d.metrics)),
+		grpc.ChainUnaryInterceptor(interceptors...),
 	)
 	envoy.Register(server, d)
 	healthy := health.NewServer()

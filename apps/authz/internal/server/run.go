@@ -18,6 +18,11 @@ func Run(ctx context.Context, s Settings, out io.Writer) error {
 		return err
 	}
 	collectLess()
+	spans, err := telemetry.StartSpans(ctx, s.Tracing, "authz", log)
+	if err != nil {
+		return err
+	}
+	defer spans.Stop()
 	m := newMetrics()
 	revocations, following, err := followRevocations(ctx, s.Revocation, m, log)
 	if err != nil {
@@ -35,7 +40,8 @@ func Run(ctx context.Context, s Settings, out io.Writer) error {
 	reload := &reloader{loader: loader, engine: e, metrics: m, log: log}
 	reload.use(snapshot)
 
-	grpcServer, healthy := newGRPC(&door{engine: e, metrics: m, log: log, lines: newLineLimits(s.Log.AllowLinesPerSecond)}, log)
+	lines := newLineLimits(s.Log.AllowLinesPerSecond)
+	grpcServer, healthy := newGRPC(&door{engine: e, metrics: m, log: log, lines: lines}, log, spans)
 	grpcPart, err := grpcPart(s.GRPC.Address, grpcServer, healthy)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"gatehouse.internal/authz/internal/revocation"
 	"gatehouse.internal/authz/internal/upstream"
+	"gatehouse.internal/libs/telemetry"
 )
 
 // EnvPrefix begins the environment variables that win over the file: GATEHOUSE_AUTHZ_OPS_ADDRESS and so on.
@@ -69,6 +70,8 @@ type Settings struct {
 	} `mapstructure:"reload"`
 	// Revocation says where to learn what was taken away before it expired; see docs/revocation-feed.md.
 	Revocation revocation.Settings `mapstructure:"revocation"`
+	// Tracing says where spans go. A decision is part of Envoy's trace if Envoy makes one.
+	Tracing telemetry.Tracing `mapstructure:"tracing"`
 	// Drain is how long decisions in flight may take once the service is told to stop.
 	Drain time.Duration `mapstructure:"drain"`
 	Log   struct {
@@ -100,6 +103,7 @@ func Default() Settings {
 	s.Reload.Interval = 2 * time.Second
 	s.Reload.RemoteInterval = 30 * time.Second
 	s.Revocation = revocation.Default()
+	s.Tracing = telemetry.DefaultTracing()
 	s.Drain = 10 * time.Second
 	s.Log.Level = "info"
 	s.Log.AllowLinesPerSecond = 100
@@ -108,7 +112,7 @@ func Default() Settings {
 
 // Verify implements config.Verifier. It reports every problem at once.
 func (s Settings) Verify() error {
-	problems := []error{s.Revocation.Verify(), s.Cache.verify()}
+	problems := []error{s.Revocation.Verify(), s.Cache.verify(), s.Tracing.Verify()}
 	for _, check := range []struct {
 		bad     bool
 		message string

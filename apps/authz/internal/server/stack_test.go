@@ -34,6 +34,7 @@ import (
 
 	"gatehouse.internal/authz/internal/engine"
 	"gatehouse.internal/authz/internal/revocation"
+	"gatehouse.internal/libs/telemetry"
 )
 
 // stack is this service between a client that speaks as Envoy does and servers that answer as Kratos
@@ -48,6 +49,7 @@ type stack struct {
 	kratos *upstreamServer
 	hydra  *upstreamServer
 	key    jose.JSONWebKey // Hydra's
+	spans  *telemetry.Spans
 }
 
 // upstreamServer answers what the test last set, and readiness apart from it.
@@ -121,7 +123,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-func marshal(t *testing.T, v any) string {
+func marshal(t testing.TB, v any) string {
 	t.Helper()
 	out, err := json.Marshal(v)
 	require.NoError(t, err)
@@ -129,7 +131,7 @@ func marshal(t *testing.T, v any) string {
 }
 
 // writeConfig fills the folder with what `authz serve` needs and returns the settings.
-func writeConfig(t *testing.T, kratos, hydra string) Settings {
+func writeConfig(t testing.TB, kratos, hydra string) Settings {
 	t.Helper()
 	folder := t.TempDir()
 	fill := strings.NewReplacer("@FOLDER@", folder, "@KRATOS@", kratos, "@HYDRA@", hydra)
@@ -169,6 +171,9 @@ func newStack(t *testing.T, change ...func(*Settings)) *stack {
 	for _, c := range change {
 		c(&settings)
 	}
+	s.spans, err = telemetry.StartSpans(t.Context(), settings.Tracing, "authz", slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(s.spans.Stop)
 	loader := newLoader(settings, m.upstreamFailed)
 	loader.options.Revocations = revocation.NewList(settings.Revocation, time.Now) // which nothing keeps up to date
 	m.registry.MustRegister(loader.options.Upstream)
@@ -178,7 +183,7 @@ func newStack(t *testing.T, change ...func(*Settings)) *stack {
 	s.engine.Use(snapshot)
 	log := slog.New(slog.NewJSONHandler(s.logs, nil))
 	s.door = &door{engine: s.engine, metrics: m, log: log}
-	server, _ := newGRPC(s.door, log)
+	server, _ := newGRPC(s.door, log, s.spans)
 	handler, _ := ops(s.engine, m, false)
 	s.ops = httptest.NewServer(handler)
 	t.Cleanup(s.ops.Close)

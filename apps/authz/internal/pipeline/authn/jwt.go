@@ -169,7 +169,9 @@ func (k *keysOutage) Error() string { return k.cause.Error() }
 // are looked at, and whether its keys are still published.
 func (a *jwtAuthenticator) verified(ctx context.Context, token string) (verified, error) {
 	key := cache.KeyOf(a.fingerprint, token)
-	if found, kept := a.tokens.Get(key); kept {
+	found, kept := a.tokens.Get(key)
+	cache.Note(ctx, kept)
+	if kept {
 		by, err := a.candidates(ctx, found.kid, found.alg)
 		if err != nil {
 			return verified{}, err
@@ -178,7 +180,7 @@ func (a *jwtAuthenticator) verified(ctx context.Context, token string) (verified
 			return found, a.validator.Validate(&found.times)
 		}
 	}
-	var found verified
+	found = verified{}
 	claims := jwt.MapClaims{}
 	_, err := a.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
 		if _, critical := t.Header["crit"]; critical {

@@ -68,7 +68,7 @@ func newIDToken(config map[string]any, deps Deps) (Mutator, error) {
 	return m, nil
 }
 
-func (m *idToken) Mutate(_ context.Context, _ *pipeline.Request, s *pipeline.Session) error {
+func (m *idToken) Mutate(ctx context.Context, _ *pipeline.Request, s *pipeline.Session) error {
 	rendered := "{}"
 	if m.claims != nil {
 		var err error
@@ -79,6 +79,7 @@ func (m *idToken) Mutate(_ context.Context, _ *pipeline.Request, s *pipeline.Ses
 	// Everything that a token says, but for its times and its id.
 	key := cache.KeyOf(rendered, s.Subject, m.issuer, m.ttl.String(), m.signer.Identity())
 	token, kept := m.tokens.Get(key)
+	cache.Note(ctx, kept)
 	if !kept {
 		// As in Oathkeeper, a token with less than a tenth of its time left is not handed out.
 		reuse := m.ttl - m.ttl/10
