@@ -22,7 +22,8 @@ type Key [sha256.Size]byte
 
 // KeyOf hashes the parts. Each follows its length, so that ("ab", "c") and ("a", "bc") differ.
 func KeyOf(parts ...string) Key {
-	var text []byte
+	var usual [1 << 10]byte // holds most tokens, and is no object of its own
+	text := usual[:0]
 	for _, part := range parts {
 		text = binary.BigEndian.AppendUint64(text, uint64(len(part)))
 		text = append(text, part...)

@@ -52,6 +52,9 @@ func NewLookup[V any](o Options) *Lookup[V] {
 	return l
 }
 
+// Keeps tells whether the next caller with the same key may get the same answer for this long.
+func (l *Lookup[V]) Keeps(holds time.Duration) bool { return l != nil && l.found != nil && holds > 0 }
+
 // Ask finds something out. The duration is how long the answer holds at most: of a value, or of an error
 // that is a believable refusal. It must be 0 for an error that only says that nothing was found out.
 type Ask[V any] func(context.Context) (V, time.Duration, error)

@@ -21,6 +21,7 @@ import (
 	"gatehouse.internal/authz/internal/keys"
 	"gatehouse.internal/authz/internal/oathkeeper"
 	"gatehouse.internal/authz/internal/pipeline/authn"
+	"gatehouse.internal/authz/internal/pipeline/mutate"
 	"gatehouse.internal/authz/internal/rule"
 	"gatehouse.internal/authz/internal/upstream"
 )
@@ -71,7 +72,8 @@ func benchmark(b *testing.B, issuer []byte, handler, mutators string, warm bool,
 		options.Caches = authn.NewCaches(authn.CacheOptions{
 			MaxEntries: 100, SessionTTL: time.Hour, IntrospectionTTL: time.Hour, Timeout: time.Second, Now: time.Now,
 		})
-		options.Tokens = cache.New[string]("id_token", 100, time.Now)
+		options.Memory = engine.NewMemory()
+		options.Tokens = cache.New[mutate.Token]("id_token", 100, time.Now)
 	}
 	snapshot, err := engine.Compile(config, rules, options)
 	require.NoError(b, err)

@@ -46,9 +46,11 @@ type Decision struct {
 	Code    string
 	Reason  string // for the log
 
-	// Set and Remove change an allowed request. No name is in both.
+	// Set and Remove change an allowed request. No name is in both. They may be shared: nobody may change them.
 	Set    http.Header
 	Remove []string
+	// Rendering is set if this very decision may be made again.
+	Rendering *Rendering
 	// Response is what a denied caller receives.
 	Response pipeline.Response
 }
@@ -107,28 +109,39 @@ func (s *Snapshot) decide(ctx context.Context, r *pipeline.Request, watch func(*
 	if watch != nil {
 		matched = watch(matched)
 	}
-	session := pipeline.NewSession(r, captures)
-	handler, err := matched.run(ctx, r, session)
+	session := &pipeline.Session{}
+	who, err := matched.identify(ctx, r, session)
+	if err != nil {
+		return s.finish(r, matched, who, err)
+	}
+	if decision, kept := s.again(r, matched, pipeline.KnownOf(session)); kept {
+		return decision
+	}
+	pipeline.Complete(session, r, captures)
+	handler, err := matched.run(ctx, r, session, who)
 	if err != nil {
 		return s.finish(r, matched, handler, err)
 	}
-	return s.allow(r, matched, handler, session)
+	return s.keep(r, matched, session, s.allow(r, matched, handler, session))
 }
 
-// run takes the request through the stages. It returns the name of the handler that had the last
-// word: the authenticator that knew the caller, or the one that stopped.
-func (c *compiled) run(ctx context.Context, r *pipeline.Request, session *pipeline.Session) (string, error) {
+// identify finds out who is calling, also of a caller that is known well. It returns the name of the
+// authenticator that had the last word.
+func (c *compiled) identify(ctx context.Context, r *pipeline.Request, session *pipeline.Session) (string, error) {
 	stage, span := telemetry.Begin(ctx, "authenticate")
 	who, err := authenticate(stage, c.authenticators, r, session)
 	span.End()
 	if err != nil {
 		return who, err
 	}
-	if err := revoked(c.revocations, session); err != nil {
-		return who, err
-	}
-	stage, span = telemetry.Begin(ctx, "authorize")
-	err = c.authorizer.handler.Authorize(stage, r, session)
+	return who, revoked(c.revocations, session)
+}
+
+// run takes the request of an identified caller through the other stages. It returns the name of the handler
+// that had the last word: the authenticator who, or the one that stopped.
+func (c *compiled) run(ctx context.Context, r *pipeline.Request, session *pipeline.Session, who string) (string, error) {
+	stage, span := telemetry.Begin(ctx, "authorize")
+	err := c.authorizer.handler.Authorize(stage, r, session)
 	span.End()
 	if err != nil {
 		return c.authorizer.name, err

@@ -86,6 +86,7 @@ func watched(c *compiled, stages *[]Stage) *compiled {
 		return err
 	}
 	out := *c
+	out.memory = nil // all stages speak
 	out.authenticators = nil
 	for _, a := range c.authenticators {
 		out.authenticators = append(out.authenticators, named[authn.Authenticator]{a.name, stage(func(ctx context.Context, r *pipeline.Request, s *pipeline.Session) error {

@@ -39,9 +39,10 @@ type Options struct {
 	Delegate string
 	Upstream *upstream.Client
 	Keys     *keys.Store
-	// Caches, Tokens and Hydrations outlive snapshots. Their zero values keep nothing.
+	// Caches, Tokens, Memory and Hydrations outlive snapshots. Their zero values keep nothing.
 	Caches     authn.Caches
-	Tokens     *cache.Cache[string]
+	Tokens     *cache.Cache[mutate.Token]
+	Memory     *Memory
 	Hydrations *cache.Lookup[[]byte]
 	// ChecksumPrefixes and NextOnError are extensions of authenticators, see authn.Deps.
 	ChecksumPrefixes []string
@@ -61,6 +62,7 @@ type Snapshot struct {
 	public    []jose.JSONWebKey
 	warnings  []string
 	overlaps  rule.Overlaps // by the index of rules
+	now       func() time.Time
 
 	files       map[string][sha256.Size]byte // what was read of the key files
 	fileProblem error
@@ -78,6 +80,8 @@ type compiled struct {
 	mutators       []named[mutate.Mutator]
 	errors         []respond.Handler
 	delegated      *delegation // then it alone decides
+	number         uint64      // no other rule has it, also no earlier version of this one
+	memory         *Memory     // nil keeps no decision
 }
 
 // named keeps a handler's name in the rules file, for the log.
@@ -110,7 +114,7 @@ func Compile(config oathkeeper.Config, rules []rule.Rule, o Options) (*Snapshot,
 		strategy = rule.CompileGlob
 	}
 	c.identity = c.identityOf(rules)
-	snapshot := &Snapshot{cookies: o.StripCookies, identity: c.identity}
+	snapshot := &Snapshot{cookies: o.StripCookies, identity: c.identity, now: o.Now}
 	var problems []error
 	var matchers []*rule.Matcher
 	seen := map[string]bool{}
@@ -225,7 +229,7 @@ func (c *compiler) identityOf(rules []rule.Rule) []string {
 }
 
 func (c *compiler) rule(r rule.Rule) *compiled {
-	out := &compiled{id: r.ID, revocations: c.options.Revocations}
+	out := &compiled{id: r.ID, number: ruleNumbers.Add(1), revocations: c.options.Revocations}
 	var problems, unsupported []error
 	note := func(kind string, err error) {
 		switch {
@@ -299,6 +303,7 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 		return c.unsupported(r, errors.Join(unsupported...))
 	}
 	out.problem = errors.Join(append(unsupported, problems...)...)
+	out.memory = c.memoryFor(r, out)
 	return out
 }
 

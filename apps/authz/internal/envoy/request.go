@@ -16,26 +16,28 @@ import (
 	"gatehouse.internal/authz/internal/pipeline"
 )
 
-// Parse reads what Envoy asks about. A *pipeline.Denial means that the client sent something that
+// Parse is Request for a whole message.
+func Parse(in *authv3.CheckRequest) (*pipeline.Request, error) { return NewQuestion(in).Request() }
+
+// Request reads what Envoy asks about. A *pipeline.Denial means that the client sent something that
 // no honest client sends, and comes with as much of the request as an answer needs; any other error
 // means that Envoy is not set up as it must be.
-func Parse(in *authv3.CheckRequest) (*pipeline.Request, error) {
-	attributes := in.GetAttributes().GetRequest().GetHttp()
-	if attributes == nil {
+func (q *Question) Request() (*pipeline.Request, error) {
+	if !q.asked {
 		return nil, errors.New("the check has no HTTP request")
 	}
-	header := headers(attributes)
+	header := q.headers()
 	r := &pipeline.Request{
 		ID:     header.Get("X-Request-Id"),
-		Method: attributes.GetMethod(),
-		Host:   strings.ToLower(attributes.GetHost()),
+		Method: q.method,
+		Host:   strings.ToLower(q.host),
 		Header: header,
-		Body:   body(attributes),
+		Body:   q.content(),
 		// Not from X-Forwarded-For, in which anybody may write entries. The zero value when it is no IP.
-		RemoteIP: remoteIP(in.GetAttributes().GetSource()),
+		RemoteIP: q.remoteIP(),
 	}
 	// By hand: url.Parse takes "//admin/x" for a host and a path, and decodes (CVE-2026-26205).
-	r.Path, r.Query, _ = strings.Cut(attributes.GetPath(), "?")
+	r.Path, r.Query, _ = strings.Cut(q.path, "?")
 
 	scheme, err := scheme(header)
 	if err != nil {
@@ -54,16 +56,16 @@ func Parse(in *authv3.CheckRequest) (*pipeline.Request, error) {
 	return r, nil
 }
 
-// body is there with with_request_body only, as bytes or as text.
-func body(attributes *authv3.AttributeContext_HttpRequest) []byte {
-	if raw := attributes.GetRawBody(); len(raw) > 0 {
-		return raw
+// content is there with with_request_body only, as bytes or as text.
+func (q *Question) content() []byte {
+	if q.rawBody != "" {
+		return []byte(q.rawBody)
 	}
-	return []byte(attributes.GetBody())
+	return []byte(q.body)
 }
 
-func remoteIP(source *authv3.AttributeContext_Peer) netip.Addr {
-	address, err := netip.ParseAddr(source.GetAddress().GetSocketAddress().GetAddress())
+func (q *Question) remoteIP() netip.Addr {
+	address, err := netip.ParseAddr(q.source)
 	if err != nil {
 		return netip.Addr{}
 	}
@@ -72,29 +74,55 @@ func remoteIP(source *authv3.AttributeContext_Peer) netip.Addr {
 
 // headers reads header_map (encode_raw_headers: true, duplicates kept) or else headers, in which
 // Envoy has joined duplicates with commas.
-func headers(attributes *authv3.AttributeContext_HttpRequest) http.Header {
-	header := http.Header{}
-	for _, field := range attributes.GetHeaderMap().GetHeaders() {
-		value := field.GetValue()
-		if raw := field.GetRawValue(); len(raw) > 0 {
-			value = string(raw)
+func (q *Question) headers() http.Header {
+	header := make(http.Header, len(q.fields))
+	values := make([]string, len(q.fields)) // one array for all lists of one value, which nearly all are
+	for i, f := range q.fields {
+		if pseudo(f.name) {
+			continue
 		}
-		add(header, field.GetKey(), value)
+		name := canonical(f.name)
+		if held, twice := header[name]; twice {
+			header[name] = append(held, f.value)
+			continue
+		}
+		values[i] = f.value
+		header[name] = values[i : i+1 : i+1]
 	}
 	if len(header) > 0 {
 		return header
 	}
-	for name, value := range attributes.GetHeaders() {
-		add(header, name, value)
+	for name, value := range q.joined {
+		if !pseudo(name) {
+			header.Add(name, value)
+		}
 	}
 	return header
 }
 
-func add(header http.Header, name, value string) {
-	if !strings.HasPrefix(name, ":") { // pseudo-headers have attributes of their own
-		header.Add(name, value)
+// pseudo headers have attributes of their own.
+func pseudo(name string) bool { return strings.HasPrefix(name, ":") }
+
+// canonical is http.CanonicalHeaderKey, which makes a new string of most names that browsers and Envoy send.
+func canonical(name string) string {
+	if known, found := canonicalNames[name]; found {
+		return known
 	}
+	return http.CanonicalHeaderKey(name)
 }
+
+var canonicalNames = func() map[string]string {
+	names := map[string]string{}
+	for _, name := range []string{
+		"accept", "accept-encoding", "accept-language", "authorization", "cache-control", "content-length", "content-type", "cookie",
+		"dnt", "if-modified-since", "if-none-match", "origin", "pragma", "priority", "referer", "user-agent", "upgrade-insecure-requests",
+		"sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user",
+		"traceparent", "tracestate", "x-csrf-token", "x-envoy-external-address", "x-forwarded-for", "x-forwarded-proto", "x-request-id",
+	} {
+		names[name] = http.CanonicalHeaderKey(name)
+	}
+	return names
+}()
 
 // scheme believes x-forwarded-proto only, which Envoy overwrites. ":scheme" is the client's to choose
 // (CVE-2026-33495).

@@ -12,9 +12,32 @@ import (
 	rpc "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"gatehouse.internal/authz/internal/engine"
 )
+
+// Write renders a decision and encodes it: the same decision made again is written once.
+func Write(d engine.Decision) (*Answer, error) {
+	write := func() ([]byte, error) {
+		out, err := Render(d)
+		if err != nil {
+			return nil, err
+		}
+		return proto.Marshal(out)
+	}
+	var wire []byte
+	var err error
+	if d.Rendering == nil {
+		wire, err = write()
+	} else {
+		wire, err = d.Rendering.Once(write)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Answer{wire}, nil
+}
 
 // Render writes a decision as Envoy reads it: status OK means pass whatever else the answer holds,
 // so OK is written in one place, for Allowed only. A failure is a gRPC error: Envoy counts it as one

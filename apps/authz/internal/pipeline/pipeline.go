@@ -71,6 +71,9 @@ type Session struct {
 
 	// Credential is for the door itself and leaves with no answer and no question to another server.
 	Credential Credential `json:"-"`
+
+	known     *Known
+	goodUntil time.Time
 }
 
 // Credential names what the caller showed, in the words of the revocation feed. An authenticator fills in
@@ -99,17 +102,11 @@ type MatchContext struct {
 	Header              http.Header `json:"header"`
 }
 
-// NewSession returns the empty session a request starts with.
+// NewSession returns the session of a caller of whom nothing is known yet.
 func NewSession(r *Request, captures []string) *Session {
-	return &Session{
-		Header: http.Header{},
-		MatchContext: MatchContext{
-			RegexpCaptureGroups: captures,
-			URL:                 r.URL(),
-			Method:              r.Method,
-			Header:              r.Header,
-		},
-	}
+	s := &Session{}
+	Complete(s, r, captures)
+	return s
 }
 
 // ErrNotResponsible is an authenticator's answer when the request carries no credential of its kind.

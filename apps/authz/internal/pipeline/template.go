@@ -59,7 +59,12 @@ func namedIn(text string) template.FuncMap {
 }
 
 // Template is a compiled text/template over a Session.
-type Template struct{ compiled *template.Template }
+type Template struct {
+	compiled *template.Template
+	// plain is the whole template when it has no actions.
+	plain   string
+	isPlain bool
+}
 
 // NewTemplate compiles text. It belongs to the rule that was loaded with it, so a reload cannot
 // leave an old text behind.
@@ -68,11 +73,18 @@ func NewTemplate(name, text string) (*Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("template: %w", err)
 	}
-	return &Template{compiled}, nil
+	t := &Template{compiled: compiled}
+	if !strings.Contains(text, "{{") && len(text) <= maxRendered {
+		t.plain, t.isPlain = text, true
+	}
+	return t, nil
 }
 
 // Render executes the template. An error is the rule's fault or the session's shape, never a pass.
 func (t *Template) Render(session *Session) (string, error) {
+	if t.isPlain {
+		return t.plain, nil
+	}
 	var out limited
 	if err := t.compiled.Execute(&out, session); err != nil {
 		return "", RuleError("template: %v", withoutValues(err))

@@ -9,6 +9,7 @@ import (
 	"gatehouse.internal/authz/internal/cache"
 	"gatehouse.internal/authz/internal/engine"
 	"gatehouse.internal/authz/internal/pipeline/authn"
+	"gatehouse.internal/authz/internal/pipeline/mutate"
 )
 
 // longestUnnoticed bounds how long a logout or a revocation that nobody announces may go unnoticed.
@@ -17,7 +18,7 @@ const longestUnnoticed = 10 * time.Second
 // Cache says what is kept between requests. Verified JWTs and minted identity tokens always are: the keys, the
 // times and the rule are looked at for every request. Answers of other servers are not, unless a TTL is set.
 type Cache struct {
-	// MaxEntries of each cache; 0 keeps nothing at all. One entry takes a few kilobytes, at most about 64.
+	// MaxEntries of each cache; 0 keeps nothing at all. One entry takes a few kilobytes, at most about 200.
 	MaxEntries int `mapstructure:"max_entries"`
 	// SessionTTL is for cookie_session and bearer_token. A store's Ory-Session-Cache-For and the session's own
 	// end shorten it.
@@ -56,8 +57,9 @@ func (s Settings) keep(o *engine.Options) []prometheus.Collector {
 	})
 	collectors := o.Caches.Collectors()
 	if s.Cache.MaxEntries > 0 {
-		o.Tokens = cache.New[string]("id_token", s.Cache.MaxEntries, o.Now)
-		collectors = append(collectors, o.Tokens)
+		o.Tokens = cache.New[mutate.Token]("id_token", s.Cache.MaxEntries, o.Now)
+		o.Memory = engine.NewMemory()
+		collectors = append(append(collectors, o.Tokens), o.Memory.Collectors()...)
 		// A rule that asks for it says for how long. A hydrator says nothing about a credential, and so no "no".
 		o.Hydrations = cache.NewLookup[[]byte](cache.Options{
 			Name: "hydrator", MaxEntries: s.Cache.MaxEntries, TTL: cache.Unbounded,

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -18,21 +17,23 @@ import (
 
 // door answers Envoy.
 type door struct {
-	authv3.UnimplementedAuthorizationServer
 	engine  *engine.Engine
 	metrics *metrics
 	log     *slog.Logger
+	lines   *lineLimits
 }
 
-// Check implements envoy.service.auth.v3.Authorization.
-func (d *door) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+// Check implements envoy.Checker.
+func (d *door) Check(ctx context.Context, q *envoy.Question) (*envoy.Answer, error) {
 	begin := time.Now()
-	request, err := envoy.Parse(in)
+	request, err := q.Request()
 	ctx = telling(ctx, request)
 	decision := d.decide(ctx, request, err)
-	d.record(ctx, decision, time.Since(begin))
+	end := time.Now()
+	d.metrics.decided(decision, end.Sub(begin))
+	d.record(ctx, decision, begin, end)
 	note(ctx, decision)
-	return envoy.Render(decision)
+	return envoy.Write(decision)
 }
 
 func (d *door) decide(ctx context.Context, r *pipeline.Request, err error) engine.Decision {
@@ -61,9 +62,8 @@ func telling(ctx context.Context, r *pipeline.Request) context.Context {
 	return telemetry.Propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
 }
 
-// record writes the one line of a decision. It names no path, query, cookie or token.
-func (d *door) record(ctx context.Context, decision engine.Decision, took time.Duration) {
-	d.metrics.decided(decision, took)
+// record writes the one line of a decision, unless there are too many. It names no path, query, cookie or token.
+func (d *door) record(ctx context.Context, decision engine.Decision, begin, end time.Time) {
 	level := slog.LevelInfo
 	if decision.Outcome == engine.Failed {
 		level = slog.LevelError
@@ -71,12 +71,16 @@ func (d *door) record(ctx context.Context, decision engine.Decision, took time.D
 	if !d.log.Enabled(ctx, level) {
 		return
 	}
+	leftOut, write := d.lines.next(decision.Outcome, end)
+	if !write {
+		return
+	}
 	attributes := []slog.Attr{
 		slog.String("outcome", decision.Outcome.String()),
 		slog.String("rule", decision.Rule),
 		slog.String("handler", decision.Handler),
 		slog.Int("status", decision.Status),
-		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+		slog.Float64("duration_ms", float64(end.Sub(begin).Microseconds())/1000),
 		slog.String("request_id", telemetry.RequestID(ctx)),
 	}
 	if decision.Code != "" {
@@ -84,6 +88,9 @@ func (d *door) record(ctx context.Context, decision engine.Decision, took time.D
 	}
 	if decision.Reason != "" {
 		attributes = append(attributes, slog.String("reason", decision.Reason))
+	}
+	if leftOut > 0 {
+		attributes = append(attributes, slog.Int64("left_out", leftOut))
 	}
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		attributes = append(attributes, slog.String("trace_id", span.TraceID().String()))

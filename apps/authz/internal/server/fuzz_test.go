@@ -111,8 +111,15 @@ func FuzzCheckLetsNothingPassThatNoRuleAllows(f *testing.F) {
 			in.Attributes.Request.Http.Method, in.Attributes.Request.Http.Host = method, host
 			in.Attributes.Request.Http.Body = body
 			in.Attributes.Request.Http.HeaderMap.Headers = headersOf(headers, change)
-			out, err := d.Check(t.Context(), in)
-			return in, out, err
+			answer, err := d.Check(t.Context(), envoy.NewQuestion(in))
+			if err != nil {
+				return in, nil, err
+			}
+			wire, err := envoy.NewCodec().Marshal(answer)
+			require.NoError(t, err)
+			out := &authv3.CheckResponse{}
+			require.NoError(t, proto.Unmarshal(wire.Materialize(), out))
+			return in, out, nil
 		}
 		in, out, err := ask(func(name string) string { return name })
 		_, again, errAgain := ask(otherCase)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +19,14 @@ type metrics struct {
 	rules     *prometheus.GaugeVec
 	overlaps  *prometheus.GaugeVec
 	reloads   *prometheus.CounterVec
+
+	// Looked up once and not for each decision.
+	counters  atomic.Pointer[map[string]*outcomes] // of decisions, by rule id; those that are loaded now
+	durations [3]prometheus.Observer               // of duration, by outcome
 }
+
+// outcomes are the counters of one rule by outcome, nil until the first such decision: most rules never fail.
+type outcomes [3]atomic.Pointer[prometheus.Counter]
 
 func newMetrics() *metrics {
 	m := &metrics{
@@ -45,16 +53,36 @@ func newMetrics() *metrics {
 	}
 	m.registry.MustRegister(m.decisions, m.duration, m.upstream, m.rules, m.overlaps, m.reloads,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.counters.Store(&map[string]*outcomes{})
+	for _, outcome := range []engine.Outcome{engine.Failed, engine.Denied, engine.Allowed} {
+		m.durations[outcome] = m.duration.WithLabelValues(outcome.String())
+	}
 	return m
 }
 
 func (m *metrics) decided(d engine.Decision, took time.Duration) {
 	rule := d.Rule
 	if rule == "" {
-		rule = "none"
+		rule = noRule
 	}
-	m.decisions.WithLabelValues(rule, d.Outcome.String()).Inc()
-	m.duration.WithLabelValues(d.Outcome.String()).Observe(took.Seconds())
+	m.counter(rule, d.Outcome).Inc()
+	m.durations[d.Outcome].Observe(took.Seconds())
+}
+
+// noRule is the label of decisions about requests that no rule matched.
+const noRule = "none"
+
+func (m *metrics) counter(rule string, outcome engine.Outcome) prometheus.Counter {
+	counters := (*m.counters.Load())[rule]
+	if counters == nil { // of a rule that was replaced while it decided
+		return m.decisions.WithLabelValues(rule, outcome.String())
+	}
+	if known := counters[outcome].Load(); known != nil {
+		return *known
+	}
+	counter := m.decisions.WithLabelValues(rule, outcome.String())
+	counters[outcome].Store(&counter)
+	return counter
 }
 
 func (m *metrics) upstreamFailed(origin, reason string) {
@@ -65,7 +93,9 @@ func (m *metrics) loaded(rules []engine.RuleStatus, overlaps engine.Overlaps) {
 	m.overlaps.WithLabelValues("found").Set(float64(overlaps.Found))
 	m.overlaps.WithLabelValues("undecided").Set(float64(overlaps.Undecided))
 	states := map[string]int{"valid": 0, "delegated": 0, "invalid": 0}
+	counters := map[string]*outcomes{noRule: {}}
 	for _, r := range rules {
+		counters[r.ID] = &outcomes{}
 		switch {
 		case !r.Valid:
 			states["invalid"]++
@@ -75,6 +105,7 @@ func (m *metrics) loaded(rules []engine.RuleStatus, overlaps engine.Overlaps) {
 			states["valid"]++
 		}
 	}
+	m.counters.Store(&counters)
 	for state, n := range states {
 		m.rules.WithLabelValues(state).Set(float64(n))
 	}

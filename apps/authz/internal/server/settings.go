@@ -77,6 +77,9 @@ type Settings struct {
 	Log   struct {
 		// Level is debug, info, warn or error.
 		Level string `mapstructure:"level"`
+		// AllowLinesPerSecond bounds the lines about allowed requests; those that follow a gap say how many were
+		// left out. 0 writes none. Lines about denials and errors are written up to unusualLines of each.
+		AllowLinesPerSecond int `mapstructure:"allow_lines_per_second"`
 	} `mapstructure:"log"`
 }
 
@@ -103,6 +106,7 @@ func Default() Settings {
 	s.Tracing = telemetry.DefaultTracing()
 	s.Drain = 10 * time.Second
 	s.Log.Level = "info"
+	s.Log.AllowLinesPerSecond = 100
 	return s
 }
 
@@ -124,6 +128,7 @@ func (s Settings) Verify() error {
 		{s.Upstream.BreakerPause < 0, "upstream.breaker_pause: must not be negative"},
 		{s.Drain < 0, "drain: must not be negative"},
 		{new(slog.Level).UnmarshalText([]byte(s.Log.Level)) != nil, "log.level: must be debug, info, warn or error"},
+		{s.Log.AllowLinesPerSecond < 0, "log.allow_lines_per_second: must not be negative"},
 	} {
 		if check.bad {
 			problems = append(problems, errors.New(check.message))

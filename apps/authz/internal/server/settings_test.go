@@ -18,13 +18,13 @@ func TestDefaultsLackOnlyOathkeepersFile(t *testing.T) {
 func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	var s Settings
 	s.GRPC.Address, s.Drain = "nowhere", -1
-	s.Log.Level = "loud"
+	s.Log.Level, s.Log.AllowLinesPerSecond = "loud", -1
 	s.Delegate.URL = "oathkeeper"
 	s.ProblemJSON.Prefixes = []string{"api"}
 	s.Readiness = []Readiness{{Upstream: "kratos", URL: "http://ok/ready"}, {Upstream: "http://ok"}}
 	err := s.Verify()
 	for _, want := range []string{
-		"grpc.address", "ops.address", "oathkeeper_config", "upstream.timeout", "upstream.max_connections", "delegate.url", "reload.interval", "reload.remote_interval", "drain", "log.level",
+		"grpc.address", "ops.address", "oathkeeper_config", "upstream.timeout", "upstream.max_connections", "delegate.url", "reload.interval", "reload.remote_interval", "drain", "log.level", "log.allow_lines_per_second",
 		"problem_json.prefixes", "readiness[0].upstream", "readiness[1].url",
 	} {
 		require.ErrorContains(t, err, want)

@@ -44,6 +44,7 @@ type stack struct {
 	client authv3.AuthorizationClient
 	ops    *httptest.Server
 	engine *engine.Engine
+	door   *door
 	logs   *lines
 	kratos *upstreamServer
 	hydra  *upstreamServer
@@ -181,7 +182,8 @@ func newStack(t *testing.T, change ...func(*Settings)) *stack {
 	require.NoError(t, err)
 	s.engine.Use(snapshot)
 	log := slog.New(slog.NewJSONHandler(s.logs, nil))
-	server, _ := newGRPC(&door{engine: s.engine, metrics: m, log: log}, log, s.spans)
+	s.door = &door{engine: s.engine, metrics: m, log: log}
+	server, _ := newGRPC(s.door, log, s.spans)
 	handler, _ := ops(s.engine, m, false)
 	s.ops = httptest.NewServer(handler)
 	t.Cleanup(s.ops.Close)

@@ -8,12 +8,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gatehouse.internal/authz/internal/cache"
+	"gatehouse.internal/authz/internal/pipeline"
 )
 
 // Caches keep what authenticators found out. They outlive the rules: a reload that leaves a handler's
 // configuration as it was leaves its entries good. The zero value keeps nothing.
 type Caches struct {
-	sessions       *cache.Lookup[identity]
+	sessions       *cache.Lookup[*pipeline.Known]
 	introspections *cache.Lookup[introspected]
 	grants         *cache.Lookup[string] // tokens of our own
 	tokens         *cache.Cache[verified]
@@ -45,7 +46,7 @@ func NewCaches(o CacheOptions) Caches {
 		}
 	}
 	caches := Caches{
-		sessions:       cache.NewLookup[identity](lookup("session", o.SessionTTL)),
+		sessions:       cache.NewLookup[*pipeline.Known](lookup("session", o.SessionTTL)),
 		introspections: cache.NewLookup[introspected](lookup("introspection", o.IntrospectionTTL)),
 		grants: cache.NewLookup[string](cache.Options{
 			Name: "grant", MaxEntries: o.MaxEntries, TTL: grantTTL, Timeout: o.Timeout, Now: o.Now,

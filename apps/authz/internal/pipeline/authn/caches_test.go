@@ -331,11 +331,12 @@ func TestIdenticalRequestsAtOneTimeGetSessionsOfTheirOwn(t *testing.T) {
 			waiting.Add(1)
 			group.Go(func() {
 				r := request(cookies())
-				session := pipeline.NewSession(r, nil)
+				session := &pipeline.Session{}
 				waiting.Done()
 				if err := a.Authenticate(t.Context(), r, session); err != nil || session.Subject != "u-1" {
 					t.Error(session.Subject, err)
 				}
+				pipeline.Complete(session, r, nil)
 				session.Extra["changed"] = true // must be this session's alone
 			})
 		}

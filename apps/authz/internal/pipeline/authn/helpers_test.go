@@ -113,8 +113,10 @@ func bearer(token string) http.Header { return http.Header{"Authorization": {"Be
 
 func authenticate(t *testing.T, a authn.Authenticator, r *pipeline.Request) (*pipeline.Session, error) {
 	t.Helper()
-	session := pipeline.NewSession(r, nil)
-	return session, a.Authenticate(t.Context(), r, session)
+	session := &pipeline.Session{}
+	err := a.Authenticate(t.Context(), r, session)
+	pipeline.Complete(session, r, nil) // as the engine does
+	return session, err
 }
 
 func requireDenied(t *testing.T, err error, status int, code string) pipeline.Denial {

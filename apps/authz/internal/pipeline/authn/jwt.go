@@ -31,7 +31,9 @@ type jwtAuthenticator struct {
 
 // verified is a token whose signature was good. It is shared between requests.
 type verified struct {
-	claims jwt.MapClaims
+	known   *pipeline.Known
+	refused error                // what the rule says of its claims
+	times   jwt.RegisteredClaims // nothing but the times, which are looked at for every request
 	// by are the published keys that it was checked with. It is good as long as they stay published.
 	by  []jwt.VerificationKey
 	kid string
@@ -136,13 +138,10 @@ func (a *jwtAuthenticator) Authenticate(ctx context.Context, r *pipeline.Request
 	if err != nil {
 		return pipeline.Unauthenticated("%s", reason(err))
 	}
-	claims := jwt.MapClaims(clone(found.claims))
-	if err := a.check(claims); err != nil {
-		return err
+	if found.refused != nil {
+		return found.refused
 	}
-	s.Subject, _ = claims["sub"].(string)
-	s.Extra = claims
-	s.Credential = jwtCredential(token, claims)
+	found.known.Introduce(s)
 	return nil
 }
 
@@ -178,11 +177,12 @@ func (a *jwtAuthenticator) verified(ctx context.Context, token string) (verified
 			return verified{}, err
 		}
 		if slices.EqualFunc(found.by, by, sameKey) {
-			return found, a.validator.Validate(found.claims)
+			return found, a.validator.Validate(&found.times)
 		}
 	}
-	found = verified{claims: jwt.MapClaims{}}
-	_, err := a.parser.ParseWithClaims(token, found.claims, func(t *jwt.Token) (any, error) {
+	found = verified{}
+	claims := jwt.MapClaims{}
+	_, err := a.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
 		if _, critical := t.Header["crit"]; critical {
 			return nil, errors.New("crit is not supported") // RFC 7515: what must be understood and is not
 		}
@@ -195,12 +195,26 @@ func (a *jwtAuthenticator) verified(ctx context.Context, token string) (verified
 	if err != nil {
 		return verified{}, err
 	}
-	expires, err := found.claims.GetExpirationTime()
-	if err != nil {
+	if found.times, err = timesOf(claims); err != nil {
 		return verified{}, err
 	}
-	a.tokens.Set(key, found, expires.Sub(a.now()))
+	found.refused = a.check(claims)
+	subject, _ := claims["sub"].(string)
+	found.known = &pipeline.Known{Subject: subject, Extra: claims, Credential: jwtCredential(token, claims)}
+	if a.tokens != nil {
+		found.known.Keep()
+	}
+	a.tokens.Set(key, found, found.times.ExpiresAt.Sub(a.now()))
 	return found, nil
+}
+
+// timesOf reads the times once, so that looking at them again needs no decoding.
+func timesOf(claims jwt.MapClaims) (times jwt.RegisteredClaims, err error) {
+	var problems [3]error
+	times.ExpiresAt, problems[0] = claims.GetExpirationTime()
+	times.NotBefore, problems[1] = claims.GetNotBefore()
+	times.IssuedAt, problems[2] = claims.GetIssuedAt()
+	return times, errors.Join(problems[:]...)
 }
 
 // candidates are the published keys that may have signed a token with this header.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -94,6 +95,8 @@ type introspected struct {
 	Issued   any            `json:"iat"` // any: no rule asks for these two, so a server that
 	TokenID  any            `json:"jti"` // writes them oddly still answers
 	Ext      map[string]any `json:"ext"`
+
+	known *pipeline.Known
 }
 
 // audience is a list that may be written as one string.
@@ -123,7 +126,7 @@ func (a *introspection) Authenticate(ctx context.Context, r *pipeline.Request, s
 	if err := a.check(result); err != nil {
 		return err
 	}
-	s.Subject, s.Extra, s.Credential = result.Subject, result.extra(), result.credential(token)
+	result.known.Introduce(s)
 	return nil
 }
 
@@ -172,7 +175,12 @@ func (a *introspection) ask(ctx context.Context, q introspectionQuestion) (resul
 		}
 		return result, cache.Unbounded, pipeline.Unauthenticated("the token is not active")
 	}
-	return result, a.holds(result, len(answer.Body)), nil
+	result.known = &pipeline.Known{Subject: result.Subject, Extra: result.extra(), Credential: result.credential(q.token)}
+	holds = a.holds(result, len(answer.Body))
+	if a.answers.Keeps(holds) {
+		result.known.Keep()
+	}
+	return result, holds, nil
 }
 
 // holds is until the token expires.
@@ -247,7 +255,7 @@ func (i introspected) credential(token string) pipeline.Credential {
 
 // extra has the shape that Oathkeeper's templates expect: ext flattened, the known fields over it.
 func (i introspected) extra() map[string]any {
-	extra := clone(i.Ext)
+	extra := maps.Clone(i.Ext)
 	if extra == nil {
 		extra = map[string]any{}
 	}
@@ -255,7 +263,7 @@ func (i introspected) extra() map[string]any {
 	extra["client_id"] = i.ClientID
 	extra["scope"] = i.Scope
 	if len(i.Audience) > 0 {
-		extra["aud"] = slices.Clone([]string(i.Audience))
+		extra["aud"] = []string(i.Audience)
 	}
 	return extra
 }

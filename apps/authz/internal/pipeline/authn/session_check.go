@@ -39,15 +39,8 @@ type sessionCheck struct {
 	fingerprint string
 	url         *url.URL
 	client      *upstream.Client
-	answers     *cache.Lookup[identity]
+	answers     *cache.Lookup[*pipeline.Known]
 	now         func() time.Time
-}
-
-// identity is what the store said, as this configuration reads it. It is shared between requests.
-type identity struct {
-	subject    string
-	extra      map[string]any
-	credential pipeline.Credential
 }
 
 // newSessionCheck always forwards the header that the handler's credentials come in.
@@ -73,11 +66,11 @@ func (c *sessionCheck) authenticate(ctx context.Context, r *pipeline.Request, s 
 	if err != nil {
 		return err
 	}
-	found, err := c.answers.Do(ctx, c.key(q), func(ctx context.Context) (identity, time.Duration, error) { return c.ask(ctx, q) })
+	found, err := c.answers.Do(ctx, c.key(q), func(ctx context.Context) (*pipeline.Known, time.Duration, error) { return c.ask(ctx, q) })
 	if err != nil {
 		return err
 	}
-	s.Subject, s.Extra, s.Credential = found.subject, clone(found.extra), found.credential
+	found.Introduce(s)
 	return nil
 }
 
@@ -126,7 +119,7 @@ func (c *sessionCheck) key(q question) cache.Key {
 	return cache.KeyOf(parts...)
 }
 
-func (c *sessionCheck) ask(ctx context.Context, q question) (none identity, holds time.Duration, err error) {
+func (c *sessionCheck) ask(ctx context.Context, q question) (none *pipeline.Known, holds time.Duration, err error) {
 	request, err := c.request(ctx, q)
 	if err != nil {
 		return none, 0, err
@@ -148,7 +141,11 @@ func (c *sessionCheck) ask(ctx context.Context, q question) (none identity, hold
 	if err != nil {
 		return none, 0, err
 	}
-	return found, c.holds(answer), nil
+	holds = c.holds(answer)
+	if c.answers.Keeps(holds) {
+		found.Keep()
+	}
+	return found, holds, nil
 }
 
 func (c *sessionCheck) request(ctx context.Context, q question) (*http.Request, error) {
@@ -179,7 +176,7 @@ func (c *sessionCheck) request(ctx context.Context, q question) (*http.Request, 
 
 // refused tells a refusal from an outage. Only a plain "no such session" of a server that is then ready may be
 // kept: a missing second factor is made good with the same cookie.
-func (c *sessionCheck) refused(ctx context.Context, request *http.Request, answer *upstream.Response) (none identity, holds time.Duration, err error) {
+func (c *sessionCheck) refused(ctx context.Context, request *http.Request, answer *upstream.Response) (none *pipeline.Known, holds time.Duration, err error) {
 	switch answer.Status {
 	case http.StatusTooManyRequests:
 		return none, 0, pipeline.RateLimited(answer.Header, "the session store limits its rate")
@@ -237,13 +234,14 @@ func stepUp() *pipeline.Denial {
 	}
 }
 
-func (c *sessionCheck) read(body []byte) (identity, error) {
-	found := identity{credential: sessionCredential(body)}
-	if err := decodeAt(body, c.config.SubjectFrom, &found.subject); err != nil {
-		return identity{}, pipeline.Forbidden("subject_from %q is not a string", c.config.SubjectFrom)
+// read takes out of the answer what this configuration asks for.
+func (c *sessionCheck) read(body []byte) (*pipeline.Known, error) {
+	found := &pipeline.Known{Credential: sessionCredential(body)}
+	if err := decodeAt(body, c.config.SubjectFrom, &found.Subject); err != nil {
+		return nil, pipeline.Forbidden("subject_from %q is not a string", c.config.SubjectFrom)
 	}
-	if err := decodeAt(body, c.config.ExtraFrom, &found.extra); err != nil {
-		return identity{}, pipeline.Forbidden("extra_from %q is not an object", c.config.ExtraFrom)
+	if err := decodeAt(body, c.config.ExtraFrom, &found.Extra); err != nil {
+		return nil, pipeline.Forbidden("extra_from %q is not an object", c.config.ExtraFrom)
 	}
 	return found, nil
 }

@@ -59,8 +59,12 @@ func (h *header) Mutate(_ context.Context, _ *pipeline.Request, s *pipeline.Sess
 	return nil
 }
 
+func (h *header) Repeatable() bool {
+	return !slices.ContainsFunc(h.values, func(t *pipeline.Template) bool { return !t.Repeatable() })
+}
+
 // oneLine does what an HTTP server does with a value of several lines: a name with a line feed in it
 // must not begin a header of its own.
-func oneLine(value string) string {
-	return strings.TrimSpace(strings.NewReplacer("\r", " ", "\n", " ").Replace(value))
-}
+func oneLine(value string) string { return strings.TrimSpace(lineEnds.Replace(value)) }
+
+var lineEnds = strings.NewReplacer("\r", " ", "\n", " ")

@@ -21,8 +21,15 @@ type idToken struct {
 	ttl    time.Duration
 	claims *pipeline.Template // nil when the rule has none
 	signer *keys.Signer
-	tokens *cache.Cache[string]
+	tokens *cache.Cache[Token]
 	now    func() time.Time
+}
+
+// Token is one that id_token signed.
+type Token struct {
+	signed string
+	// reuse is until when it may be handed out again.
+	reuse time.Time
 }
 
 func newIDToken(config map[string]any, deps Deps) (Mutator, error) {
@@ -71,21 +78,30 @@ func (m *idToken) Mutate(ctx context.Context, _ *pipeline.Request, s *pipeline.S
 	}
 	// Everything that a token says, but for its times and its id.
 	key := cache.KeyOf(rendered, s.Subject, m.issuer, m.ttl.String(), m.signer.Identity())
-	signed, kept := m.tokens.Get(key)
+	token, kept := m.tokens.Get(key)
 	cache.Note(ctx, kept)
 	if !kept {
-		var err error
-		if signed, err = m.mint(rendered, s.Subject); err != nil {
+		// As in Oathkeeper, a token with less than a tenth of its time left is not handed out.
+		reuse := m.ttl - m.ttl/10
+		now := m.now().UTC()
+		signed, err := m.mint(rendered, s.Subject, now)
+		if err != nil {
 			return err
 		}
-		// As in Oathkeeper, a token with less than a tenth of its time left is not handed out.
-		m.tokens.Set(key, signed, m.ttl-m.ttl/10)
+		token = Token{signed: signed, reuse: now.Add(reuse)}
+		m.tokens.Set(key, token, reuse)
 	}
-	s.Header.Set("Authorization", "Bearer "+signed)
+	s.Header.Set("Authorization", "Bearer "+token.signed)
+	pipeline.GoodUntil(s, token.reuse)
 	return nil
 }
 
-func (m *idToken) mint(rendered, subject string) (string, error) {
+// Repeatable is no when each request gets a token of its own.
+func (m *idToken) Repeatable() bool {
+	return m.tokens != nil && (m.claims == nil || m.claims.Repeatable())
+}
+
+func (m *idToken) mint(rendered, subject string, now time.Time) (string, error) {
 	claims, err := object(rendered)
 	if err != nil {
 		return "", pipeline.RuleError("id_token: claims: %v", err)
@@ -94,7 +110,6 @@ func (m *idToken) mint(rendered, subject string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	now := m.now().UTC()
 	claims["exp"] = now.Add(m.ttl).Unix()
 	claims["iat"] = now.Unix()
 	claims["nbf"] = now.Unix()

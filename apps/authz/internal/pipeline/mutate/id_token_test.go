@@ -18,12 +18,12 @@ import (
 type mint struct {
 	t      *testing.T
 	passed atomic.Int64 // nanoseconds
-	tokens *cache.Cache[string]
+	tokens *cache.Cache[mutate.Token]
 }
 
 func newMint(t *testing.T) *mint {
 	m := &mint{t: t}
-	m.tokens = cache.New[string]("id_token", 100, m.now)
+	m.tokens = cache.New[mutate.Token]("id_token", 100, m.now)
 	return m
 }
 

@@ -20,6 +20,13 @@ type Mutator interface {
 	Mutate(ctx context.Context, r *pipeline.Request, s *pipeline.Session) error
 }
 
+// Repeatable tells that m sets the same headers for each request of a caller with the same Subject and Extra,
+// until the session's pipeline.GoodUntil. A mutator says so itself; one that says nothing is not.
+func Repeatable(m Mutator) bool {
+	r, says := m.(interface{ Repeatable() bool })
+	return says && r.Repeatable()
+}
+
 // Deps are what mutators share.
 type Deps struct {
 	// Signer returns the signer whose keys are at location.
@@ -29,7 +36,7 @@ type Deps struct {
 	Identity []string
 	Now      func() time.Time
 	// Tokens are those that id_token minted and may use again. They outlive the rules.
-	Tokens *cache.Cache[string]
+	Tokens *cache.Cache[Token]
 	// Hydrations are answers of hydrators whose rules let them be kept. They outlive the rules. nil keeps nothing.
 	Hydrations *cache.Lookup[[]byte]
 	// Warn is told at load time of settings that work but are dangerous.

@@ -11,3 +11,5 @@ import (
 type noop struct{}
 
 func (noop) Mutate(context.Context, *pipeline.Request, *pipeline.Session) error { return nil }
+
+func (noop) Repeatable() bool { return true }
