@@ -38,7 +38,19 @@ func newGRPC(d *door, log *slog.Logger, spans *telemetry.Spans) (*grpc.Server, *
 	authv3.RegisterAuthorizationServer(server, d)
 	healthy := health.NewServer()
 	healthv1.RegisterHealthServer(server, healthy)
+	setServing(healthy, errNoRules) // until there is a configuration
 	return server, healthy
+}
+
+// setServing tells gRPC health checks what /readyz tells others, for the server as a whole and for the service by
+// its name: an Envoy that checks its hosts leaves one alone that could answer nothing but 404 and 500.
+func setServing(healthy *health.Server, problem error) {
+	status := healthv1.HealthCheckResponse_SERVING
+	if problem != nil {
+		status = healthv1.HealthCheckResponse_NOT_SERVING
+	}
+	healthy.SetServingStatus("", status)
+	healthy.SetServingStatus(authv3.Authorization_ServiceDesc.ServiceName, status)
 }
 
 // recovering answers a panic with an error, which Envoy does not take for a yes.

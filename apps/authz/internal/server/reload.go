@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"google.golang.org/grpc/health"
+
 	"gatehouse.internal/authz/internal/engine"
 	"gatehouse.internal/libs/service"
 )
@@ -14,6 +16,7 @@ import (
 type reloader struct {
 	loader  *loader
 	engine  *engine.Engine
+	healthy *health.Server
 	metrics *metrics
 	log     *slog.Logger
 	last    string // the last error, which is logged once and not every interval
@@ -51,6 +54,7 @@ func (r *reloader) use(snapshot *engine.Snapshot) {
 	}
 	snapshot.Warm()
 	r.engine.Use(snapshot)
+	setServing(r.healthy, ready(snapshot))
 	r.metrics.loaded(rules)
 	r.metrics.reloads.WithLabelValues("applied").Inc()
 	r.log.Info("configuration", "rules", len(rules))

@@ -34,10 +34,10 @@ func Run(ctx context.Context, s Settings, out io.Writer) error {
 		return err
 	}
 	e := &engine.Engine{}
-	reload := &reloader{loader: loader, engine: e, metrics: m, log: log}
+	grpcServer, healthy := newGRPC(&door{engine: e, metrics: m, log: log}, log, spans)
+	reload := &reloader{loader: loader, engine: e, healthy: healthy, metrics: m, log: log}
 	reload.use(snapshot)
 
-	grpcServer, healthy := newGRPC(&door{engine: e, metrics: m, log: log}, log, spans)
 	grpcPart, err := grpcPart(s.GRPC.Address, grpcServer, healthy)
 	if err != nil {
 		return err
