@@ -85,16 +85,16 @@ func TestCVE_2026_33496_AnswersOfOneIntrospectionServerAreNotUsedForAnother(t *t
 	require.Equal(t, []int{1, 1}, []int{s.hydra.questions(), s.kratos.questions()}, "both answers were kept")
 
 	// Nor are they while a question is under way.
-	held, release := make(chan struct{}), make(chan struct{})
+	held, release := make(chan struct{}), newRelease(t)
 	s.hydra.answers(func(w http.ResponseWriter, _ *http.Request) {
 		close(held)
-		<-release
+		<-release.done
 		_, _ = w.Write([]byte(active))
 	})
 	answered := s.askLater(call{path: "/api/me", headers: bearer("ory_at_y")})
 	<-held
 	s.requireDenied(call{path: "/other", headers: bearer("ory_at_y")}, 401, "")
-	close(release)
+	release.now()
 	require.NotNil(t, (<-answered).GetOkResponse())
 }
 

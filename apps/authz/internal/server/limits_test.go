@@ -107,10 +107,10 @@ func TestCachesStayWithinTheirEntries(t *testing.T) {
 
 func TestQuestionsToOneServerAreBounded(t *testing.T) {
 	s := newStack(t, func(s *Settings) { s.Upstream.MaxConnections, s.Upstream.Timeout = 3, 10*time.Second })
-	held, release := make(chan struct{}, 30), make(chan struct{})
+	held, release := make(chan struct{}, 30), newRelease(t)
 	s.kratos.answers(func(w http.ResponseWriter, _ *http.Request) {
 		held <- struct{}{}
-		<-release
+		<-release.done
 		_, _ = w.Write([]byte(session))
 	})
 	var waiting []<-chan *authv3.CheckResponse
@@ -122,7 +122,7 @@ func TestQuestionsToOneServerAreBounded(t *testing.T) {
 	}
 	require.Empty(t, held)
 	require.Equal(t, 3, s.kratos.questions(), "the others wait for a connection")
-	close(release)
+	release.now()
 	for _, answer := range waiting {
 		require.NotNil(t, (<-answer).GetOkResponse())
 	}

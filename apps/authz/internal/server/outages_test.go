@@ -102,11 +102,11 @@ func TestPanicInASharedQuestionIsAnError(t *testing.T) {
 
 func TestSlowServerCostsItsOwnRequestsOnly(t *testing.T) {
 	s := newStack(t)
-	held, release := make(chan struct{}, 20), make(chan struct{})
+	held, release := make(chan struct{}, 20), newRelease(t)
 	s.kratos.answers(func(w http.ResponseWriter, r *http.Request) {
 		held <- struct{}{}
 		select {
-		case <-release:
+		case <-release.done:
 			_, _ = w.Write([]byte(session))
 		case <-r.Context().Done():
 		}
@@ -123,7 +123,7 @@ func TestSlowServerCostsItsOwnRequestsOnly(t *testing.T) {
 	s.requireAllowed(call{path: "/api/me", headers: bearer(s.token(nil))})
 	s.requireAllowed(call{path: "/api/me", headers: bearer("ory_at_x")})
 	s.requireDenied(call{path: "/admin"}, 403, "")
-	close(release)
+	release.now()
 	for _, answer := range waiting {
 		require.NotNil(t, (<-answer).GetOkResponse())
 	}
@@ -153,17 +153,17 @@ func TestFullQueueIsAnError(t *testing.T) {
 // Envoy gives up first: nothing it could still read may be a pass, and others are not disturbed.
 func TestCallerThatGivesUpGetsNoPass(t *testing.T) {
 	s := newStack(t)
-	release := make(chan struct{})
+	release := newRelease(t)
 	s.kratos.answers(func(w http.ResponseWriter, _ *http.Request) {
-		<-release
+		<-release.done
 		_, _ = w.Write([]byte(session))
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	out, err := s.client.Check(ctx, call{path: "/api/me", headers: cookie()}.request())
 	require.Nil(t, out)
-	require.Equal(t, codes.DeadlineExceeded, status.Code(err))
-	close(release)
+	require.Contains(t, []codes.Code{codes.DeadlineExceeded, codes.Internal}, status.Code(err), "whichever side saw it first")
+	release.now()
 	s.requireAllowed(call{path: "/api/me", headers: cookie()})
 }
 

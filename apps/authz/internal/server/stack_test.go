@@ -342,6 +342,20 @@ func (s *stack) denial(c call) *authv3.DeniedHttpResponse {
 	return out.GetDeniedResponse()
 }
 
+// release lets a server answer that a test holds back; at the latest when the test ends, or the server would not.
+type release struct {
+	done chan struct{}
+	now  func()
+}
+
+func newRelease(t *testing.T) release {
+	t.Helper()
+	r := release{done: make(chan struct{})}
+	r.now = sync.OnceFunc(func() { close(r.done) })
+	t.Cleanup(r.now)
+	return r
+}
+
 // passed is what the upstream would get of our headers.
 type passed struct {
 	set    map[string]string
