@@ -70,6 +70,10 @@ differential: ## Compare authz with the real Oathkeeper (N=100000 for more, SEED
 bench-authz: ## CPU per decision of authz, Oathkeeper and a server that does nothing, into docs/performance.md
 	@stack/test bench_authz
 
+.PHONY: soak
+soak: ## authz under load with outages and changing rules, each answer judged (MINUTES=5)
+	@stack/test soak $(or $(MINUTES),5)
+
 .PHONY: lint
 lint: ## golangci-lint, Biome, tsc, and that generated code is up to date
 	@stack/test lint

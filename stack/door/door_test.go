@@ -162,6 +162,11 @@ func (d *door) start(program, folder string, stack render.Stack) error {
 	if err := os.WriteFile(config, []byte(rendered), 0o600); err != nil {
 		return err
 	}
+	return d.launch(program, config, admin)
+}
+
+// launch starts Envoy with a configuration and waits until it is ready. It writes its admin address into a file.
+func (d *door) launch(program, config, admin string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var problems bytes.Buffer

@@ -35,7 +35,7 @@ import (
 var minutes = flag.Float64("minutes", 1, "how long to go on")
 
 const (
-	callers = 6
+	callers = 16
 	// period is how long one state of the servers lasts, sound or not; then they are sound for as long.
 	period = 4 * time.Second
 	// calm is how long after an outage errors may still come: the breaker lets one try again after its pause.
