@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -106,24 +107,31 @@ func TestCachesStayWithinTheirEntries(t *testing.T) {
 }
 
 func TestQuestionsToOneServerAreBounded(t *testing.T) {
-	s := newStack(t, func(s *Settings) { s.Upstream.MaxConnections, s.Upstream.Timeout = 3, 10*time.Second })
+	s := newStack(t, func(s *Settings) { s.Upstream.MaxConnections, s.Upstream.Timeout = 3, time.Minute })
 	held, release := make(chan struct{}, 30), newRelease(t)
 	s.kratos.answers(func(w http.ResponseWriter, _ *http.Request) {
 		held <- struct{}{}
 		<-release.done
 		_, _ = w.Write([]byte(session))
 	})
-	var waiting []<-chan *authv3.CheckResponse
-	for i := range 30 {
-		waiting = append(waiting, s.askLater(call{path: "/api/me", headers: []string{"cookie", fmt.Sprintf("ory_kratos_session=%d", i)}}))
+	someone := func(i int) call {
+		return call{path: "/api/me", headers: []string{"cookie", fmt.Sprintf("ory_kratos_session=%d", i)}}
 	}
-	for range 3 {
+	var waiting []<-chan *authv3.CheckResponse
+	for i := range 3 {
+		waiting = append(waiting, s.askLater(someone(i)))
 		<-held
 	}
-	require.Empty(t, held)
-	require.Equal(t, 3, s.kratos.questions(), "the others wait for a connection")
+	for i := range 3 { // each waits for a connection for as long as its caller does
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		_, err := s.client.Check(ctx, someone(10+i).request())
+		require.Error(t, err)
+		cancel()
+	}
+	require.Equal(t, 3, s.kratos.questions())
 	release.now()
 	for _, answer := range waiting {
 		require.NotNil(t, (<-answer).GetOkResponse())
 	}
+	s.requireAllowed(someone(20))
 }
