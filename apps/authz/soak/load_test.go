@@ -76,7 +76,7 @@ var kinds = map[string]func(*caller) (*authv3.CheckRequest, want){
 		token[c.random.IntN(len(token)-3)] ^= 1 // not its last bits, which say nothing
 		return bearer("/jwt/x", string(token)), is(400, 401)
 	},
-	"JWT, unknown key": func(c *caller) (*authv3.CheckRequest, want) {
+	"JWT, unknown key": func(*caller) (*authv3.CheckRequest, want) {
 		return bearer("/jwt/x", "eyJhbGciOiJSUzI1NiIsImtpZCI6InVua25vd24ifQ.eyJzdWIiOiJyb290IiwiZXhwIjo0MDcwOTA4ODAwfQ.AAAA"), is(401)
 	},
 	"session": func(c *caller) (*authv3.CheckRequest, want) {
