@@ -62,6 +62,9 @@ var (
 	doors          = []*door{authzDoor, oathkeeperDoor}
 )
 
+// scratch is a folder that goes with the tests.
+var scratch string
+
 func TestMain(m *testing.M) {
 	code, err := run(m)
 	if err != nil {
@@ -81,6 +84,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
+	scratch = folder
 
 	err = startUpstreams()
 	defer stopUpstreams()

@@ -31,11 +31,7 @@ const example = repository + "/docs/examples/oathkeeper-switch"
 
 // authzProgram is built once.
 var authzProgram = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "authz-")
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(folder, "authz")
+	program := filepath.Join(scratch, "authz-program")
 	out, err := exec.Command("go", "build", "-C", repository+"/apps/authz", "-o", program, "./cmd/authz").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
