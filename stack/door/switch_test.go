@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -61,7 +60,7 @@ func newSwitching(t *testing.T, rules ...map[string]any) *switching {
 	backend := httptest.NewServer(s)
 	t.Cleanup(backend.Close)
 	for _, port := range []string{"4455", "4456", "9000", "9191", "9192"} {
-		s.ports[port] = freePort(t)
+		s.ports[port] = fmt.Sprint(freePort(t))
 	}
 	s.ports["7000"] = backend.URL[strings.LastIndexByte(backend.URL, ':')+1:]
 	s.ports["8455"], s.ports["9901"] = "0", "0" // Envoy chooses
@@ -197,14 +196,6 @@ func (s *switching) await(url string) {
 		case <-tick.C:
 		}
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
 }
 
 // get asks the example's Host, on whatever port the server listens.
