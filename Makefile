@@ -66,9 +66,13 @@ smoke-compose: ## docker compose up and the same smoke suite
 differential: ## Compare authz with the real Oathkeeper (N=100000 for more, SEED=n to repeat a run)
 	@stack/test differential $(or $(N),4000) $(or $(SEED),0)
 
+.PHONY: fuzz
+fuzz: ## Look for inputs that break a promise, in every fuzz target (TIME=30s for each)
+	@stack/test fuzz $(or $(TIME),30s)
+
 .PHONY: bench-authz
-bench-authz: ## CPU per decision of authz, Oathkeeper and a server that does nothing, into docs/performance.md
-	@stack/test bench_authz
+bench-authz: ## What a decision costs with authz and Oathkeeper, into docs/performance.md (RUNS=1 to try, writes nothing)
+	@RUNS=$(RUNS) stack/test bench_authz
 
 .PHONY: soak
 soak: ## authz under load with outages and changing rules, each answer judged (MINUTES=5)

@@ -4,7 +4,6 @@ package bench
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -13,35 +12,57 @@ import (
 	"strings"
 )
 
-// report is a table of medians with what it was measured on.
-func report(scenarios []scenario, targets []target, results map[string][]sample) string {
+// table has a row for each scenario and target: medians, with the least and the most in brackets.
+func table(scenarios []scenario, targets []target, results map[string][]sample) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "Measured on %s; %d interleaved runs, medians, %d requests at a time, least and most in brackets.\n\n", machine(), *rounds, concurrency)
-	out.WriteString("| scenario | server | CPU per request | of the floor | requests/s | p99 |\n|---|---|---:|---:|---:|---:|\n")
+	out.WriteString("| scenario | server | CPU per request, us | of which | of the first | requests/s | p50, ms | p99, ms |\n|---|---|---:|---|---:|---:|---:|---:|\n")
 	for _, s := range scenarios {
-		least := median(results[s.name+"/"+targets[0].name], func(s sample) float64 { return s.cpu })
+		first := median(results[s.name+"/"+targets[0].name], sample.total)
 		for _, target := range targets {
 			samples := results[s.name+"/"+target.name]
-			used := median(samples, func(s sample) float64 { return s.cpu })
-			lowest := slices.MinFunc(samples, func(a, b sample) int { return int(a.cpu - b.cpu) }).cpu
-			highest := slices.MaxFunc(samples, func(a, b sample) int { return int(a.cpu - b.cpu) }).cpu
-			fmt.Fprintf(&out, "| %s | %s | %.0f us (%.0f-%.0f) | %.2f x | %.0f | %.1f ms |\n", s.name, target.name, used, lowest, highest, used/least,
-				median(samples, func(s sample) float64 { return s.rate }),
-				median(samples, func(s sample) float64 { return float64(s.latency.Microseconds()) / 1000 }))
+			fmt.Fprintf(&out, "| %s | %s | %s | %s | %.2f x | %s | %s | %s |\n", s.name, target.name,
+				spread(samples, "%.0f", sample.total),
+				shares(target.parts, samples),
+				median(samples, sample.total)/first,
+				spread(samples, "%.0f", func(s sample) float64 { return s.rate }),
+				spread(samples, "%.1f", func(s sample) float64 { return float64(s.p50.Microseconds()) / 1000 }),
+				spread(samples, "%.1f", func(s sample) float64 { return float64(s.p99.Microseconds()) / 1000 }))
 		}
 	}
 	return out.String()
 }
 
+// shares tells how the CPU is divided, where more than one process works for an answer.
+func shares(parts []part, samples []sample) string {
+	if len(parts) == 1 {
+		return ""
+	}
+	var out []string
+	for i, p := range parts {
+		out = append(out, fmt.Sprintf("%s %.0f", p.name, median(samples, func(s sample) float64 { return s.cpu[i] })))
+	}
+	return strings.Join(out, ", ")
+}
+
+func spread(samples []sample, format string, of func(sample) float64) string {
+	values := sorted(samples, of)
+	return fmt.Sprintf(format+" ("+format+"-"+format+")", values[len(values)/2], values[0], values[len(values)-1])
+}
+
 func median(samples []sample, of func(sample) float64) float64 {
+	return sorted(samples, of)[len(samples)/2]
+}
+
+func sorted(samples []sample, of func(sample) float64) []float64 {
 	values := make([]float64, len(samples))
 	for i, s := range samples {
 		values[i] = of(s)
 	}
 	slices.Sort(values)
-	return values[len(values)/2]
+	return values
 }
 
+// machine says what was measured on, and how busy it was before.
 func machine() string {
 	model := "an unknown CPU"
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -53,24 +74,21 @@ func machine() string {
 	if average, err := os.ReadFile("/proc/loadavg"); err == nil {
 		load, _, _ = strings.Cut(string(average), " ")
 	}
-	return fmt.Sprintf("%s, %d CPUs, %s/%s, %s, load average at the end %s", model, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), load)
+	return fmt.Sprintf("Measured on %s, %d CPUs, %s/%s, %s, load average before it %s; %d interleaved runs, medians, least and most in brackets.\n\n",
+		model, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), load, *rounds)
 }
 
-// The results stand between these lines of the document.
-const (
-	opening = "<!-- bench-authz begins -->\n"
-	closing = "<!-- bench-authz ends -->"
-)
-
-func write(file, text string) error {
+// write puts the text between the marks of the section.
+func write(file, section, text string) error {
 	old, err := os.ReadFile(file) // #nosec G304 -- named by whoever measures
 	if err != nil {
 		return err
 	}
+	opening, closing := "<!-- bench-authz "+section+" begins -->\n", "<!-- bench-authz "+section+" ends -->"
 	before, rest, found := bytes.Cut(old, []byte(opening))
 	_, after, closed := bytes.Cut(rest, []byte(closing))
 	if !found || !closed {
-		return errors.New(file + " has no place for the results")
+		return fmt.Errorf("%s has no place for the results %q", file, section)
 	}
 	return os.WriteFile(file, slices.Concat(before, []byte(opening), []byte(text), []byte(closing), after), 0o644) // #nosec G306 -- a document
 }

@@ -20,6 +20,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
+
+	"gatehouse.internal/authz/internal/gatetest"
 )
 
 // credentials sign what symbols such as @jwt:expired@ stand for.
@@ -37,8 +39,6 @@ func newCredentials(t *testing.T) *credentials {
 	require.NoError(t, err)
 	es, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	door, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
 
 	c := &credentials{folder: t.TempDir(), tokens: map[string]string{}}
 	c.public = marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
@@ -47,8 +47,7 @@ func newCredentials(t *testing.T) *credentials {
 		{Key: rs.Public(), KeyID: "enc", Algorithm: "RS256", Use: "enc"},
 		{Key: es.Public(), KeyID: "es", Algorithm: "ES256", Use: "sig"},
 	}})
-	signing := marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: door, KeyID: "door", Algorithm: "ES256", Use: "sig"}}})
-	require.NoError(t, os.WriteFile(filepath.Join(c.folder, "id_token.jwks.json"), signing, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(c.folder, "id_token.jwks.json"), gatetest.SigningKeys(t), 0o600))
 
 	now := time.Now().Unix()
 	for name, v := range jwtVariants(now) {

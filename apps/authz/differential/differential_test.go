@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"gatehouse.internal/authz/internal/gatetest"
 )
 
 var (
@@ -136,7 +138,7 @@ func TestEveryDifferenceIsDocumented(t *testing.T) {
 // differ asks both gates.
 func (g *gates) differ(t *testing.T, b batch, r request) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), gatetest.Patience)
 	defer cancel()
 	filled := g.fill(r)
 	theirs, err := g.askOathkeeper(ctx, filled)

@@ -5,14 +5,12 @@ package differential
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,11 +24,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"gatehouse.internal/authz/internal/gatetest"
 	"gatehouse.internal/authz/internal/server"
 )
-
-// patience bounds what would otherwise hang; no result depends on it.
-const patience = 20 * time.Second
 
 // answer is what a gate says about one request.
 type answer struct {
@@ -42,17 +38,14 @@ type answer struct {
 
 // world is what both gates share.
 type world struct {
-	binary      string
 	credentials *credentials
 	upstreams   *httptest.Server
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	binary := os.Getenv("GATEHOUSE_TEST_OATHKEEPER")
-	require.NotEmpty(t, binary, "GATEHOUSE_TEST_OATHKEEPER must name the Oathkeeper to compare with; `make differential` sets it")
 	c := newCredentials(t)
-	return &world{binary: binary, credentials: c, upstreams: newUpstreams(t, c)}
+	return &world{credentials: c, upstreams: newUpstreams(t, c)}
 }
 
 // gates are both servers, running one batch.
@@ -74,35 +67,30 @@ func (g *gates) close() {
 func (w *world) start(t *testing.T, config map[string]any, rules []rule) *gates {
 	t.Helper()
 	g := &gates{world: w, http: &http.Client{
-		Timeout:       patience,
+		Timeout:       gatetest.Patience,
 		Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	folder, err := os.MkdirTemp(t.TempDir(), "batch")
 	require.NoError(t, err)
-	g.oathkeeper = w.write(t, folder, config, append([]rule{readyRule}, rules...))
-	g.startOathkeeper(t, folder)
+	api := w.write(t, folder, config, append([]rule{readyRule}, rules...))
+	g.oathkeeper = "http://" + api
+	process := gatetest.StartOathkeeper(t, &bytes.Buffer{}, filepath.Join(folder, "oathkeeper.json"), api, "GATEHOUSE_DIFFERENTIAL=visible")
+	g.stop = append(g.stop, process.Stop)
 	g.startAuthz(t, folder)
 	return g
 }
 
-// write puts the files where both gates read them and returns the URL of Oathkeeper's API.
+// write puts the files where both gates read them and returns where Oathkeeper's API will be.
 func (w *world) write(t *testing.T, folder string, config map[string]any, rules []rule) string {
 	t.Helper()
-	var ports [3]int
-	for i := range ports {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer func() { _ = listener.Close() }()
-		ports[i] = listener.Addr().(*net.TCPAddr).Port
+	addresses := gatetest.FreeAddresses(t, 3)
+	listen := func(i int) map[string]any {
+		return map[string]any{"host": "127.0.0.1", "port": json.Number(gatetest.Port(addresses[i]))}
 	}
 	full := map[string]any{
-		"log": map[string]any{"level": "panic"},
-		"serve": map[string]any{
-			"proxy":      map[string]any{"host": "127.0.0.1", "port": ports[0]},
-			"api":        map[string]any{"host": "127.0.0.1", "port": ports[1]},
-			"prometheus": map[string]any{"host": "127.0.0.1", "port": ports[2]},
-		},
+		"log":   map[string]any{"level": "panic"},
+		"serve": map[string]any{"proxy": listen(0), "api": listen(1), "prometheus": listen(2)},
 	}
 	for key, value := range config {
 		full[key] = value
@@ -118,38 +106,7 @@ func (w *world) write(t *testing.T, folder string, config map[string]any, rules 
 	for name, content := range map[string]any{"oathkeeper.json": full, "rules.json": rules} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(fill.Replace(string(marshal(content)))), 0o600))
 	}
-	return fmt.Sprintf("http://127.0.0.1:%d", ports[1])
-}
-
-// startOathkeeper waits until it has loaded its rules.
-func (g *gates) startOathkeeper(t *testing.T, folder string) {
-	t.Helper()
-	var output bytes.Buffer
-	process := exec.Command(g.world.binary, "serve", "-c", filepath.Join(folder, "oathkeeper.json")) // #nosec G204 -- the tester names it
-	process.Env = append(os.Environ(), "SQA_OPT_OUT=true", "GATEHOUSE_DIFFERENTIAL=visible")
-	process.Stdout, process.Stderr = &output, &output
-	require.NoError(t, process.Start())
-	ended := make(chan struct{})
-	go func() { _ = process.Wait(); close(ended) }()
-	g.stop = append(g.stop, func() { _ = process.Process.Kill(); <-ended })
-
-	deadline := time.After(patience)
-	for tick := time.NewTicker(20 * time.Millisecond); ; {
-		response, err := g.http.Get(g.oathkeeper + "/health/ready")
-		if err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ended:
-			require.FailNow(t, "Oathkeeper does not start", output.String())
-		case <-deadline:
-			require.FailNow(t, "Oathkeeper does not become ready", output.String())
-		}
-	}
+	return addresses[1]
 }
 
 func (g *gates) startAuthz(t *testing.T, folder string) {
@@ -161,7 +118,7 @@ func (g *gates) startAuthz(t *testing.T, folder string) {
 	s.OathkeeperConfig = filepath.Join(folder, "oathkeeper.json")
 	s.ProblemJSON.Prefixes = nil // an extension of ours; Oathkeeper's answers are what is compared
 	s.StripCookies = nil
-	s.Upstream.Timeout = patience
+	s.Upstream.Timeout = gatetest.Patience
 	s.Upstream.BreakerPause = 0 // every request is asked of both
 	// The fake servers answer by the question alone, so a kept answer that belongs to another question shows.
 	s.Cache.SessionTTL, s.Cache.IntrospectionTTL = 10*time.Second, 10*time.Second
@@ -243,26 +200,12 @@ func (g *gates) askAuthz(ctx context.Context, r request) (answer, error) {
 	}
 }
 
-// check is the question as Envoy asks it with encode_raw_headers: names in lower case, pseudo-headers among
-// them, the path as it was sent.
 func check(r request) *authv3.CheckRequest {
 	path := r.Path
 	if r.Query != "" {
 		path += "?" + r.Query
 	}
-	fields := &corev3.HeaderMap{}
-	for _, h := range append([][2]string{
-		{":authority", r.Host}, {":path", path}, {":method", r.Method}, {":scheme", r.Scheme}, {"x-forwarded-proto", r.Scheme},
-	}, r.Headers...) {
-		fields.Headers = append(fields.Headers, &corev3.HeaderValue{Key: strings.ToLower(h[0]), RawValue: []byte(h[1])})
-	}
-	source := &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: "127.0.0.1"}}}
-	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
-		Source: &authv3.AttributeContext_Peer{Address: source},
-		Request: &authv3.AttributeContext_Request{
-			Http: &authv3.AttributeContext_HttpRequest{Method: r.Method, Scheme: r.Scheme, Host: r.Host, Path: path, HeaderMap: fields},
-		},
-	}}
+	return gatetest.Question(r.Method, r.Scheme, r.Host, path, r.Headers)
 }
 
 func header(options []*corev3.HeaderValueOption) http.Header {

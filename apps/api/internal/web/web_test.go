@@ -147,7 +147,7 @@ func TestUnknownAddressAndMethodAreProblems(t *testing.T) {
 	requireProblem(t, s.send(t, "GET", "/.ory/self-service/login/browser", nil, nil), http.StatusNotFound, problem.NotFound)
 	requireProblem(t, s.send(t, "GET", "/.ory/self-service/logout/browser/x", nil, nil), http.StatusNotFound, problem.NotFound)
 
-	w := s.send(t, "DELETE", "/api/me", nil, nil)
+	w := s.send(t, "DELETE", "/api/public/health", nil, nil)
 	requireProblem(t, w, http.StatusMethodNotAllowed, problem.MethodNotAllowed)
 	require.Equal(t, "GET", w.Header().Get("Allow"))
 }

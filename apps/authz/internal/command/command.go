@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 
 	"gatehouse.internal/authz/internal/server"
 	"gatehouse.internal/libs/config"
@@ -27,6 +28,9 @@ const usage = `authz answers Envoy's ext_authz from Oathkeeper's configuration.
 
 Settings can also come from variables such as GATEHOUSE_AUTHZ_OPS_ADDRESS.
 `
+
+// shownOverlaps is more than anybody reads, and no endless list.
+const shownOverlaps = 200
 
 var errUsage = errors.New("usage")
 
@@ -77,21 +81,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // check prints warnings and fails on problems, an invalid rule among them: serving survives one,
 // a deployment should not.
 func check(_ context.Context, s server.Settings, out io.Writer) error {
-	snapshot, err := server.Load(s, nil)
-	if err != nil {
+	snapshot, err := server.Examine(s)
+	if snapshot == nil {
 		return err
 	}
-	for _, warning := range snapshot.Warnings() {
+	for _, warning := range slices.Concat(snapshot.Warnings(), snapshot.OverlapWarnings(shownOverlaps)) {
 		_, _ = fmt.Fprintln(out, "warning:", warning)
 	}
-	var problems []error
+	problems := []error{err}
 	rules := snapshot.Rules()
 	for _, rule := range rules {
 		if !rule.Valid {
-			problems = append(problems, fmt.Errorf("rule %q: %s", rule.ID, rule.Error))
+			problems = append(problems, fmt.Errorf("%s: rule %q: %s", rule.Place, rule.ID, rule.Error))
 		}
 	}
-	if len(rules) == 0 {
+	if len(rules) == 0 && err == nil {
 		problems = append(problems, errors.New("no rule is loaded"))
 	}
 	if err := errors.Join(problems...); err != nil {

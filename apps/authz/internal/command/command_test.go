@@ -52,6 +52,14 @@ func TestCheckPassesGoodRulesAndPrintsWarnings(t *testing.T) {
 	require.Contains(t, stdout, "ok: 1 rules")
 }
 
+func TestCheckNamesRulesThatOverlapAndPasses(t *testing.T) {
+	rules := strings.TrimSuffix(good, "]") + "," + strings.TrimPrefix(strings.Replace(good, `"id":"a","match":{"url":"http://h/<.*>"`, `"id":"b","match":{"url":"http://h/b"`, 1), "[")
+	code, stdout, stderr := run(t, "check", "--config", settings(t, rules, ""))
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, `warning: rules "a" and "b" both match GET http://h/b: such a request gets a 500`)
+	require.Contains(t, stdout, "ok: 2 rules")
+}
+
 func TestCheckReportsEveryProblem(t *testing.T) {
 	rules := strings.Replace(good, `"handler":"noop"`, `"handler":"hydrator"`, 1)
 	rules = strings.Replace(rules, `"handler":"allow"`, `"handler":"remote"`, 1)
@@ -67,6 +75,24 @@ func TestCheckReportsEveryProblem(t *testing.T) {
 	code, _, stderr = run(t, "check", "--config", settings(t, good, "gprc: {address: x}\n"))
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "gprc")
+}
+
+func TestCheckReportsEveryProblemAtOnceWithItsPlace(t *testing.T) {
+	rules := `
+- {id: misspelt, authorisers: []}
+- {id: broken, match: {url: "http://h/<(", methods: [GET]}, authenticators: [{handler: noop}], authorizer: {handler: allow}, mutators: [{handler: noop}]}
+- id: off
+  match: {url: "http://h/off", methods: [GET]}
+  authenticators: [{handler: anonymous}]
+  authorizer: {handler: allow}
+  mutators: [{handler: noop}]
+`
+	config := settings(t, rules, "")
+	code, _, stderr := run(t, "check", "--config", config)
+	require.Equal(t, 1, code)
+	require.Regexp(t, `/rules\.yml: line 2: rule "misspelt": json: unknown field "authorisers"`, stderr)
+	require.Regexp(t, `/rules\.yml:3: rule "broken": match\.url: `, stderr)
+	require.Regexp(t, `/rules\.yml:4: rule "off": authenticators\.anonymous: Authenticator "anonymous" is disabled`, stderr)
 }
 
 func TestCheckTriesARequest(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -66,6 +67,85 @@ func TestWithoutADelegateSuchARuleAnswers500AndSaysWhy(t *testing.T) {
 	require.Contains(t, snapshot.Rules()[0].Error, "delegate.url is not set")
 	require.Contains(t, snapshot.Rules()[0].Error, `"keto_engine_acp_ory" is not supported`)
 	require.Equal(t, http.StatusInternalServerError, load(t, nil, legacy).Decide(t.Context(), request("/legacy", nil)).Status)
+}
+
+const outdated = `
+- {id: retries, version: v0.31.0, match: {url: "https://h/retries", methods: [GET]}, authenticators: [{handler: noop}], authorizer: {handler: allow}, mutators: [{handler: hydrator, config: {retry: {number_of_retries: 3}}}]}
+- {id: captures, version: v0.36.0-beta.4, match: {url: "https://h/<captures>", methods: [GET]}, authenticators: [{handler: noop}], authorizer: {handler: keto_engine_acp_ory, config: {required_action: "read:$1"}}, mutators: [{handler: noop}]}
+- {id: old, version: v0.20.0, match: {url: "https://h/old", methods: [GET]}, authenticators: [{handler: noop}], authorizer: {handler: allow}, mutators: [{handler: noop}]}
+- {id: strange, version: latest, match: {url: "https://h/strange", methods: [GET]}, authenticators: [{handler: noop}], authorizer: {handler: allow}, mutators: [{handler: noop}]}
+`
+
+func TestOldRulesThatOathkeeperMigratesAreDelegated(t *testing.T) {
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	t.Cleanup(server.Close)
+	snapshot, err := compile(t, nil, outdated, func(o *engine.Options) { o.Delegate = server.URL })
+	require.NoError(t, err)
+	rules := snapshot.Rules()
+	require.Equal(t, engine.RuleStatus{ID: "retries", Valid: true, Delegated: true}, rules[0])
+	require.Equal(t, engine.RuleStatus{ID: "captures", Valid: true, Delegated: true}, rules[1])
+	require.Equal(t, engine.RuleStatus{ID: "old", Valid: true}, rules[2], "nothing in it has changed since")
+	require.False(t, rules[3].Valid)
+	require.Contains(t, rules[3].Error, `"latest" is not a version`)
+	require.Contains(t, fmt.Sprint(snapshot.Warnings()), "version v0.31.0: an Oathkeeper rewrites the hydrator's retry")
+
+	e := &engine.Engine{}
+	e.Use(snapshot)
+	for _, path := range []string{"/retries", "/captures", "/old"} {
+		require.Equal(t, engine.Allowed, e.Decide(t.Context(), request(path, nil)).Outcome, path)
+	}
+	require.Equal(t, 2, asked)
+	require.Equal(t, http.StatusInternalServerError, e.Decide(t.Context(), request("/strange", nil)).Status)
+}
+
+func TestWithoutADelegateAnOldRuleAnswers500AndSaysWhy(t *testing.T) {
+	e := load(t, nil, outdated)
+	for i, path := range []string{"/retries", "/captures"} {
+		require.Contains(t, e.Snapshot().Rules()[i].Error, "a migration is not supported")
+		require.Contains(t, e.Snapshot().Rules()[i].Error, "delegate.url is not set")
+		require.Equal(t, http.StatusInternalServerError, e.Decide(t.Context(), request(path, nil)).Status)
+	}
+	require.Equal(t, engine.Allowed, e.Decide(t.Context(), request("/old", nil)).Outcome)
+}
+
+// Each alone: what makes a rule another's to decide is not hidden by something else in it.
+func TestWhateverIsNotSupportedIsDelegatedOr500(t *testing.T) {
+	const plain = `- {id: x, match: {url: "https://h/x", methods: [GET]}, authenticators: [{handler: noop}], authorizer: {handler: allow}, mutators: [{handler: noop}]}`
+	for name, c := range map[string]struct {
+		old, new  string
+		delegated bool
+		reason    string
+	}{
+		"oauth2_client_credentials": {"authenticators: [{handler: noop}]", "authenticators: [{handler: oauth2_client_credentials}]", true, "oauth2_client_credentials"},
+		"keto_engine_acp_ory":       {"{handler: allow}", "{handler: keto_engine_acp_ory}", true, "keto_engine_acp_ory"},
+		"authenticator unknown":     {"authenticators: [{handler: noop}]", "authenticators: [{handler: magic}]", false, `"magic" is disabled`},
+		"authorizer unknown":        {"{handler: allow}", "{handler: magic}", false, `"magic" is disabled`},
+		"mutator unknown":           {"mutators: [{handler: noop}]", "mutators: [{handler: magic}]", false, `"magic" is disabled`},
+		"error handler unknown":     {"mutators:", "errors: [{handler: magic}], mutators:", false, `"magic" is disabled`},
+		"gRPC match":                {`url: "https://h/x", methods: [GET]`, `authority: h, full_method: pkg.Service/Call`, false, "gRPC matches"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := strings.Replace(plain, c.old, c.new, 1)
+			require.NotEqual(t, plain, rules)
+			alone := load(t, nil, rules)
+			status := alone.Snapshot().Rules()[0]
+			require.False(t, status.Valid)
+			require.Contains(t, status.Error, c.reason)
+			answer := alone.Decide(t.Context(), request("/x", nil))
+			require.Equal(t, engine.Denied, answer.Outcome)
+			if name == "gRPC match" {
+				require.Equal(t, http.StatusNotFound, answer.Status, "no HTTP request reaches it")
+			} else {
+				require.Equal(t, http.StatusInternalServerError, answer.Status)
+			}
+
+			with, err := compile(t, nil, rules, func(o *engine.Options) { o.Delegate = "http://127.0.0.1:1" })
+			require.NoError(t, err)
+			require.Equal(t, c.delegated, with.Rules()[0].Delegated)
+			require.Equal(t, c.delegated, with.Rules()[0].Valid)
+		})
+	}
 }
 
 func TestDelegateIsAskedForTheRequestThatEnvoySaw(t *testing.T) {

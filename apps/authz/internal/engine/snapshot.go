@@ -39,9 +39,10 @@ type Options struct {
 	Delegate string
 	Upstream *upstream.Client
 	Keys     *keys.Store
-	// Caches and Tokens outlive snapshots. Their zero values keep nothing.
-	Caches authn.Caches
-	Tokens *cache.Cache[string]
+	// Caches, Tokens and Hydrations outlive snapshots. Their zero values keep nothing.
+	Caches     authn.Caches
+	Tokens     *cache.Cache[string]
+	Hydrations *cache.Lookup[[]byte]
 	// ChecksumPrefixes and NextOnError are extensions of authenticators, see authn.Deps.
 	ChecksumPrefixes []string
 	NextOnError      []string
@@ -59,6 +60,7 @@ type Snapshot struct {
 	cookies   []string
 	public    []jose.JSONWebKey
 	warnings  []string
+	overlaps  rule.Overlaps // by the index of rules
 
 	files       map[string][sha256.Size]byte // what was read of the key files
 	fileProblem error
@@ -68,6 +70,7 @@ type Snapshot struct {
 // its requests to a laxer rule.
 type compiled struct {
 	id             string
+	place          string // in the files, for people
 	problem        error
 	revocations    *revocation.List
 	authenticators []named[authn.Authenticator]
@@ -86,10 +89,13 @@ type named[T any] struct {
 // RuleStatus is what an operator may see of a rule.
 type RuleStatus struct {
 	ID    string `json:"id"`
+	Place string `json:"place,omitempty"` // file and line
 	Valid bool   `json:"valid"`
 	// Delegated says that an Oathkeeper decides for this rule.
 	Delegated bool   `json:"delegated,omitempty"`
 	Error     string `json:"error,omitempty"`
+	// Overlaps are rules that match some request that this one matches.
+	Overlaps []Overlap `json:"overlaps,omitempty"`
 }
 
 // Compile builds a snapshot. It fails only when no safe snapshot can be made of the configuration;
@@ -121,7 +127,9 @@ func Compile(config oathkeeper.Config, rules []rule.Rule, o Options) (*Snapshot,
 		if matcher.Backtracks() {
 			c.warn(r.ID, "match.url needs a backtracking engine; a match may take up to 250ms")
 		}
-		snapshot.rules = append(snapshot.rules, c.rule(r))
+		built := c.rule(r)
+		built.place = r.Place
+		snapshot.rules = append(snapshot.rules, built)
 		matchers = append(matchers, matcher)
 	}
 	fallback, err := c.fallback()
@@ -129,6 +137,9 @@ func Compile(config oathkeeper.Config, rules []rule.Rule, o Options) (*Snapshot,
 	snapshot.responder = respond.Responder{Fallback: fallback, ProblemPrefixes: o.ProblemPrefixes}
 	snapshot.public = c.public
 	snapshot.set = rule.NewSet(matchers)
+	if len(matchers) == len(rules) { // or the indexes would not be those of the rules; then nothing is served either
+		snapshot.overlaps = rule.FindOverlaps(matchers)
+	}
 	snapshot.warnings = c.warnings
 	snapshot.files, snapshot.fileProblem = c.files, errors.Join(c.fileProblems...)
 	return snapshot, errors.Join(problems...)
@@ -137,8 +148,9 @@ func Compile(config oathkeeper.Config, rules []rule.Rule, o Options) (*Snapshot,
 // Rules lists all rules with what is wrong with each.
 func (s *Snapshot) Rules() []RuleStatus {
 	out := make([]RuleStatus, len(s.rules))
+	overlaps := overlapping(s)
 	for i, r := range s.rules {
-		out[i] = RuleStatus{ID: r.id, Valid: r.problem == nil, Delegated: r.delegated != nil}
+		out[i] = RuleStatus{ID: r.id, Place: r.place, Valid: r.problem == nil, Delegated: r.delegated != nil, Overlaps: overlaps[i]}
 		if r.problem != nil {
 			out[i].Error = r.problem.Error()
 		}
@@ -223,6 +235,11 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 			problems = append(problems, fmt.Errorf("%s: %w", kind, err))
 		}
 	}
+	migration, err := rule.Migration(r)
+	note("version", err)
+	if migration != "" { // what the handlers below would say of it is about a form that they do not know
+		return c.unsupported(r, fmt.Errorf("version %s: an Oathkeeper rewrites %s: a migration is %w", r.Version, migration, pipeline.ErrUnsupported))
+	}
 	if r.Match.FullMethod != "" {
 		note("match", errors.New("gRPC matches are not supported; no request reaches this rule"))
 	}
@@ -256,7 +273,7 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 		built, err := build(c.config.Mutators, "Mutator", h, func(config map[string]any) (mutate.Mutator, error) {
 			return mutate.New(h.Handler, config, mutate.Deps{
 				Signer: c.signer, Upstream: c.options.Upstream, Tokens: c.options.Tokens, Identity: c.identity,
-				Now: c.options.Now, Warn: warn,
+				Hydrations: c.options.Hydrations, Now: c.options.Now, Warn: warn,
 			})
 		})
 		note("mutators."+h.Handler, err)
@@ -279,18 +296,23 @@ func (c *compiler) rule(r rule.Rule) *compiled {
 	}
 	// Only what is right in itself is handed on: who looks for a mistake should find it here.
 	if len(unsupported) > 0 && len(problems) == 0 {
-		delegated, err := c.delegation(r)
-		if err == nil {
-			warn("an Oathkeeper decides, at %s: %v", upstream.Origin(delegated.url), errors.Join(unsupported...))
-			if strings.HasSuffix(r.Match.URL, "/") {
-				warn("match.url ends with a slash, which Oathkeeper from 26.2 on cuts off requests: it finds no rule then")
-			}
-			return &compiled{id: r.ID, delegated: delegated}
-		}
-		problems = append(problems, err)
+		return c.unsupported(r, errors.Join(unsupported...))
 	}
 	out.problem = errors.Join(append(unsupported, problems...)...)
 	return out
+}
+
+// unsupported is a rule that an Oathkeeper decides for or, without one, nobody.
+func (c *compiler) unsupported(r rule.Rule, why error) *compiled {
+	delegated, err := c.delegation(r)
+	if err != nil {
+		return &compiled{id: r.ID, problem: errors.Join(why, err)}
+	}
+	c.warn(r.ID, "an Oathkeeper decides, at %s: %v", upstream.Origin(delegated.url), why)
+	if strings.HasSuffix(r.Match.URL, "/") {
+		c.warn(r.ID, "match.url ends with a slash, which Oathkeeper from 26.2 on cuts off requests: it finds no rule then")
+	}
+	return &compiled{id: r.ID, delegated: delegated}
 }
 
 // build makes one handler from the rule's configuration over the global one.

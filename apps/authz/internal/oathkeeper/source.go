@@ -90,6 +90,9 @@ func (d *Documents) Parse() (Config, []rule.Rule, error) {
 		if err != nil {
 			problems = append(problems, repositoryError(repository, err))
 		}
+		for i := range rules {
+			rules[i].Place = fmt.Sprintf("%s:%d", label(repository), rules[i].Line)
+		}
 		all = append(all, rules...)
 	}
 	return d.config, all, errors.Join(problems...)
@@ -201,12 +204,22 @@ func ReadFileURL(location string) ([]byte, error) {
 	return os.ReadFile(path) // #nosec G304 -- the operator names the file
 }
 
-// repositoryError names the repository without printing what may be a whole file or a password.
+// repositoryError names the repository.
 func repositoryError(repository string, err error) error {
-	scheme, _, _ := strings.Cut(repository, "://")
-	label := scheme + "://..."
-	if parsed, bad := url.Parse(repository); bad == nil && scheme != "inline" {
-		label = parsed.Redacted()
+	return fmt.Errorf("access_rules.repositories: %s: %w", label(repository), err)
+}
+
+// label is the repository without what may be a whole file or a password.
+func label(repository string) string {
+	scheme, rest, found := strings.Cut(repository, "://")
+	switch {
+	case !found:
+		return repository
+	case scheme == "file":
+		return rest
 	}
-	return fmt.Errorf("access_rules.repositories: %s: %w", label, err)
+	if parsed, bad := url.Parse(repository); bad == nil && scheme != "inline" {
+		return parsed.Redacted()
+	}
+	return scheme + "://..."
 }

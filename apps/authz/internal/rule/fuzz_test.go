@@ -2,8 +2,13 @@ package rule_test
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+
+	"gatehouse.internal/authz/internal/envoy"
 	"gatehouse.internal/authz/internal/rule"
 )
 
@@ -42,10 +47,44 @@ func FuzzRulesAreMatchedWithoutPanic(f *testing.F) {
 				}
 			}
 		}
-		_, _, err = rule.NewSet(matchers).Find("GET", target)
+		set := rule.NewSet(matchers)
+		_, _, err = set.Find("GET", target)
 		switch {
 		case matching > 1 && !errors.Is(err, rule.ErrManyMatch), matching == 1 && errors.Is(err, rule.ErrNoMatch):
 			t.Fatalf("%d rules match, and Find says %v", matching, err)
+		}
+		if len(matchers) > 4 { // of more there is nothing new to learn, and it is slow
+			return
+		}
+		report := rule.FindOverlaps(matchers)
+		for _, found := range report.Found {
+			if all := set.All(found.Method, found.Target); !slices.Contains(all, found.First) || !slices.Contains(all, found.Second) {
+				t.Fatalf("%v match %s %s, and the report says %v", all, found.Method, found.Target, found)
+			}
+		}
+		if !globs && matching > 1 && rule.Requestable(target) && len(report.Found)+report.Undecided == 0 {
+			t.Fatalf("%d rules match %q, and the report is empty", matching, target)
+		}
+	})
+}
+
+// A witness must be a request that can be made, and a request that can be made must not be overlooked.
+func FuzzRequestableIsWhatTheDoorLetsThrough(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"h", "/"}, {"h:80", "/a/b/"}, {"[::1]", "/%20%C3%A9"}, {"h", "/..."}, {"h", "/.a/..b"}, {"h", "/.."}, {"h", "/a//b"}, {"h", "/%2e"}, {"h", "/%61"},
+		{"h", "/%E0%80%80"}, {"h", "/%ED%A0%80"}, {"h", "/%F4%90%80%80"}, {"h", "/%F0%9F%98%80"}, {"h", "/a;b"}, {"h", "/%"}, {"", "/"}, {"h", "/~!$&'()*+,=:@|^`{}<>\""},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, host, path string) {
+		if strings.ContainsAny(path, " ?") || !strings.HasPrefix(path, "/") || strings.ToLower(host) != host {
+			return // no request has a space there or begins otherwise, and the other two never reach a rule
+		}
+		r, err := envoy.Parse(&authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
+			Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Host: host, Path: path, Headers: map[string]string{"x-forwarded-proto": "https"}},
+		}}})
+		if possible := err == nil; possible != rule.Requestable("https://"+host+path) {
+			t.Fatalf("%v: the door says %v", r, err)
 		}
 	})
 }

@@ -25,6 +25,10 @@ type Pattern struct {
 
 	// prefix begins every path that can match, "" when that cannot be said of any.
 	prefix string
+	// outline tells cheaply of most pairs of patterns that they have no target in common.
+	outline outline
+	// shape is a regular expression that matches all that the pattern does, and more where the pattern is none.
+	shape string
 }
 
 // Backtracks tells that the pattern needs look-around or back-references, so its running time is
@@ -42,10 +46,11 @@ func CompileRegexp(text string) (*Pattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	var expr strings.Builder
+	var expr, shape strings.Builder
 	for i, part := range parts {
 		if !part.expression {
 			expr.WriteString(regexp.QuoteMeta(part.text))
+			shape.WriteString(regexp.QuoteMeta(part.text))
 			continue
 		}
 		// Compiled alone first: "a)|(b" would balance inside the group and escape the anchors.
@@ -56,19 +61,22 @@ func CompileRegexp(text string) (*Pattern, error) {
 			parts[i].text = "(?i)" + part.text
 		}
 		expr.WriteString("(" + parts[i].text + ")")
+		shape.WriteString(shapeOf(parts[i].text))
 	}
 	// \A and \z, not ^ and $: "$" also matches before a final newline in backtracking engines.
 	anchored := `\A` + expr.String() + `\z`
-	prefix := pathPrefix(parts, regexpHasNoSlash)
+	pattern := &Pattern{prefix: pathPrefix(parts, regexpHasNoSlash), outline: outlineOf(parts, regexpHasNoSlash)}
 	if linear, err := regexp.Compile(anchored); err == nil && !ambiguous(anchored) {
-		return &Pattern{linear: linear, prefix: prefix}, nil
+		pattern.linear, pattern.shape = linear, anchored
+		return pattern, nil
 	}
 	backtracking, err := regexp2.Compile(anchored, regexp2.RE2)
 	if err != nil {
 		return nil, err
 	}
 	backtracking.MatchTimeout = backtrackLimit
-	return &Pattern{backtracking: backtracking, prefix: prefix}, nil
+	pattern.backtracking, pattern.shape = backtracking, `\A`+shape.String()+`\z`
+	return pattern, nil
 }
 
 // CompileGlob compiles text in which every <expr> is a glob and everything else is literal: * and ?
@@ -93,7 +101,10 @@ func CompileGlob(text string) (*Pattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Pattern{glob: compiled, prefix: pathPrefix(parts, globHasNoSlash)}, nil
+	return &Pattern{
+		glob: compiled, prefix: pathPrefix(parts, globHasNoSlash), outline: outlineOf(parts, globHasNoSlash),
+		shape: `\A` + globShape(expr.String()) + `\z`,
+	}, nil
 }
 
 // ambiguous tells that the two engines read an expression in two ways: [a-z-[aeiou]] subtracts in

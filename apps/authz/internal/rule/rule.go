@@ -7,9 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // Rule is one access rule as its author wrote it.
@@ -24,6 +21,11 @@ type Rule struct {
 	Errors         []Handler `json:"errors"`
 	// Upstream is where Oathkeeper's own proxy would send the request. Here Envoy routes.
 	Upstream map[string]any `json:"upstream"`
+
+	// Line is where the rule begins in its text, from 1 on; 0 when that is not known.
+	Line int `json:"-"`
+	// Place is the file and the line, for people. Parse knows no file and leaves it empty.
+	Place string `json:"-"`
 }
 
 // Handler names a stage's implementation and overrides its global configuration.
@@ -43,42 +45,44 @@ type Match struct {
 	AllowHTTPGet bool   `json:"allow_http_get"`
 }
 
-// errTwoLists: to read the first and ignore the rest would lose rules.
-var errTwoLists = errors.New("something follows the list of rules")
+var (
+	// errTwoLists: to read the first and ignore the rest would lose rules.
+	errTwoLists = errors.New("something follows the list of rules")
+	errNoList   = errors.New("the rules are not a list")
+)
 
 // Parse reads a list of rules in JSON or YAML. Unknown keys are refused: a rule that says
-// "authorisers" would otherwise lose a stage without anybody noticing.
+// "authorisers" would otherwise lose a stage without anybody noticing. All broken rules are
+// reported at once; the others come with the error.
 func Parse(data []byte) ([]Rule, error) {
-	if !json.Valid(data) {
-		var tree any
-		document := yaml.NewDecoder(bytes.NewReader(data))
-		err := document.Decode(&tree)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		if err == nil && !errors.Is(document.Decode(new(any)), io.EOF) {
-			return nil, errTwoLists
-		}
-		if data, err = json.Marshal(tree); err != nil {
-			return nil, err
-		}
-	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	var rules []Rule
-	if err := decoder.Decode(&rules); err != nil {
+	items, err := itemsOf(data)
+	if err != nil {
 		return nil, err
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errTwoLists
+	var rules []Rule
+	var problems []error
+	for i, item := range items {
+		decoder := json.NewDecoder(bytes.NewReader(item.text))
+		decoder.DisallowUnknownFields()
+		var next Rule
+		if err := decoder.Decode(&next); err != nil {
+			problems = append(problems, fmt.Errorf("line %d: %s: %w", item.line, next.name(i), err))
+			continue
+		}
+		next.Line = item.line
+		rules = append(rules, next)
 	}
-	return rules, nil
+	return rules, errors.Join(problems...)
 }
 
-// name is how a rule is called in errors: by id, or by its place when it has none.
-func name(i int, id string) string {
-	if id == "" {
-		return fmt.Sprintf("rule %d (no id)", i+1)
+// name is how a rule is called in errors: by id, or by its number when it has none, after its place.
+func (r Rule) name(i int) string {
+	place := r.Place
+	if place != "" {
+		place += ": "
 	}
-	return fmt.Sprintf("rule %q", id)
+	if r.ID == "" {
+		return fmt.Sprintf("%srule %d (no id)", place, i+1)
+	}
+	return fmt.Sprintf("%srule %q", place, r.ID)
 }

@@ -147,7 +147,40 @@ func TestYAMLAndJSONReadTheSame(t *testing.T) {
 		"errors":[{"handler":"json"}],
 		"upstream":{"url":"http://u","preserve_host":true}}]`))
 	require.NoError(t, err)
+	require.Equal(t, 2, fromYAML[0].Line)
+	require.Equal(t, 1, fromJSON[0].Line)
+	fromJSON[0].Line = 2
 	require.Equal(t, fromJSON, fromYAML)
+}
+
+func TestEveryBrokenRuleIsReportedWithItsLine(t *testing.T) {
+	for name, text := range map[string]string{
+		"JSON": "[\n {\"id\":\"a\",\n  \"x\":1},\n {\"id\":\"b\"}\n,\n\n {\"id\": 7},\n {\"id\":\"d\",\"match\":[]}]",
+		"YAML": "#\n- id: a\n  x: 1\n- id: b\n\n\n- id: 7\n- {id: d, match: []}\n",
+		"tabs": "[\n\t{\"id\":\"a\",\n\t\"x\":1},\n\t{\"id\":\"b\"}\n,\n\n\t{\"id\": 7},\n\t{\"id\":\"d\",\"match\":[]}]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := rule.Parse([]byte(text))
+			require.ErrorContains(t, err, `line 2: rule "a": json: unknown field "x"`)
+			require.ErrorContains(t, err, "line 7: rule 3 (no id)")
+			require.ErrorContains(t, err, `line 8: rule "d"`)
+			require.NotContains(t, err.Error(), `"b"`)
+		})
+	}
+}
+
+func TestAliasesBetweenRulesAreUnderstood(t *testing.T) {
+	rules, err := rule.Parse([]byte("- {id: a, authorizer: &open {handler: allow}}\n- {id: b, authorizer: *open}\n"))
+	require.NoError(t, err)
+	require.Equal(t, "allow", rules[1].Authorizer.Handler)
+}
+
+func TestEmptyListsAreNoRules(t *testing.T) {
+	for _, text := range []string{"", "null", "~", "[]", "# nothing\n"} {
+		rules, err := rule.Parse([]byte(text))
+		require.NoError(t, err, text)
+		require.Empty(t, rules, text)
+	}
 }
 
 func TestBrokenRulesAreRefused(t *testing.T) {

@@ -17,14 +17,14 @@ type Matcher struct {
 // that cannot be compared with requests nobody knows which ones it was meant to guard.
 func CompileMatch(i int, r Rule, compile Strategy) (*Matcher, error) {
 	if r.Match == nil {
-		return nil, fmt.Errorf("%s: match is missing", name(i, r.ID))
+		return nil, fmt.Errorf("%s: match is missing", r.name(i))
 	}
 	if r.Match.FullMethod != "" {
 		return &Matcher{}, nil // no HTTP request matches it
 	}
 	pattern, err := compile(r.Match.URL)
 	if err != nil {
-		return nil, fmt.Errorf("%s: match.url: %w", name(i, r.ID), err)
+		return nil, fmt.Errorf("%s: match.url: %w", r.name(i), err)
 	}
 	m := &Matcher{pattern: pattern}
 	for _, method := range r.Match.Methods {

@@ -58,6 +58,12 @@ func (s Settings) keep(o *engine.Options) []prometheus.Collector {
 	if s.Cache.MaxEntries > 0 {
 		o.Tokens = cache.New[string]("id_token", s.Cache.MaxEntries, o.Now)
 		collectors = append(collectors, o.Tokens)
+		// A rule that asks for it says for how long. A hydrator says nothing about a credential, and so no "no".
+		o.Hydrations = cache.NewLookup[[]byte](cache.Options{
+			Name: "hydrator", MaxEntries: s.Cache.MaxEntries, TTL: cache.Unbounded,
+			Timeout: s.Upstream.Timeout, Stale: o.Revocations.Stale, Now: o.Now,
+		})
+		collectors = append(collectors, o.Hydrations.Collectors()...)
 	}
 	return collectors
 }

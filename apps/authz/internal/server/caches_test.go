@@ -15,10 +15,10 @@ func TestAnswersOfOtherServersAreNotKeptUnlessAskedFor(t *testing.T) {
 	s := Default()
 	require.Zero(t, s.Cache.SessionTTL)
 	require.Zero(t, s.Cache.IntrospectionTTL)
-	require.Equal(t, []string{"grant", "id_token", "jwt"}, kept(t, s))
+	require.Equal(t, []string{"grant", "hydrator", "id_token", "jwt"}, kept(t, s))
 
 	s.Cache.SessionTTL, s.Cache.IntrospectionTTL = time.Second, time.Second
-	require.Equal(t, []string{"grant", "id_token", "introspection", "introspection_refused", "jwt", "session", "session_refused"}, kept(t, s))
+	require.Equal(t, []string{"grant", "hydrator", "id_token", "introspection", "introspection_refused", "jwt", "session", "session_refused"}, kept(t, s))
 
 	s.Cache.MaxEntries = 0
 	require.Empty(t, kept(t, s))

@@ -38,6 +38,19 @@ func Load(s Settings, failed func(origin, reason string)) (*engine.Snapshot, err
 	return snapshot, err
 }
 
+// Examine is Load for people who look for mistakes: besides an error there may be a snapshot, of what could be
+// compiled. It is none to serve with.
+func Examine(s Settings) (*engine.Snapshot, error) {
+	l := newLoader(s, nil)
+	documents, _, err := l.source.Read(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	config, rules, err := documents.Parse()
+	snapshot, broken := engine.Compile(config, rules, l.options)
+	return snapshot, errors.Join(err, broken)
+}
+
 func newLoader(s Settings, failed func(origin, reason string)) *loader {
 	client := upstream.New(upstream.Options{
 		Timeout: s.Upstream.Timeout, MaxConnections: s.Upstream.MaxConnections,

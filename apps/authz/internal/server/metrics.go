@@ -16,6 +16,7 @@ type metrics struct {
 	duration  *prometheus.HistogramVec
 	upstream  *prometheus.CounterVec
 	rules     *prometheus.GaugeVec
+	overlaps  *prometheus.GaugeVec
 	reloads   *prometheus.CounterVec
 }
 
@@ -35,11 +36,14 @@ func newMetrics() *metrics {
 		rules: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "authz_rules", Help: "Loaded rules by state (valid, delegated, invalid).",
 		}, []string{"state"}),
+		overlaps: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "authz_rules_overlapping", Help: "Pairs of rules that match the same requests, which get a 500 (found), and pairs of which that is not known (undecided).",
+		}, []string{"state"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authz_reloads_total", Help: "Configurations put into use (applied), and attempts to read one that failed.",
 		}, []string{"result"}),
 	}
-	m.registry.MustRegister(m.decisions, m.duration, m.upstream, m.rules, m.reloads,
+	m.registry.MustRegister(m.decisions, m.duration, m.upstream, m.rules, m.overlaps, m.reloads,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -57,7 +61,9 @@ func (m *metrics) upstreamFailed(origin, reason string) {
 	m.upstream.WithLabelValues(origin, reason).Inc()
 }
 
-func (m *metrics) loaded(rules []engine.RuleStatus) {
+func (m *metrics) loaded(rules []engine.RuleStatus, overlaps engine.Overlaps) {
+	m.overlaps.WithLabelValues("found").Set(float64(overlaps.Found))
+	m.overlaps.WithLabelValues("undecided").Set(float64(overlaps.Undecided))
 	states := map[string]int{"valid": 0, "delegated": 0, "invalid": 0}
 	for _, r := range rules {
 		switch {

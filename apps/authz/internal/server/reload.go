@@ -11,6 +11,9 @@ import (
 	"gatehouse.internal/libs/service"
 )
 
+// loggedOverlaps bounds the lines about overlapping rules: one rule for everything overlaps with all others.
+const loggedOverlaps = 20
+
 // reloader puts new configurations into use while the service runs. It reads and compares instead of
 // watching: that also sees mounted files that are swapped under a link, and network file systems.
 type reloader struct {
@@ -46,6 +49,9 @@ func (r *reloader) use(snapshot *engine.Snapshot) {
 	for _, warning := range snapshot.Warnings() {
 		r.log.Warn("configuration", "warning", warning)
 	}
+	for _, warning := range snapshot.OverlapWarnings(loggedOverlaps) {
+		r.log.Warn("configuration", "warning", warning)
+	}
 	rules := snapshot.Rules()
 	for _, rule := range rules {
 		if !rule.Valid {
@@ -55,7 +61,7 @@ func (r *reloader) use(snapshot *engine.Snapshot) {
 	snapshot.Warm()
 	r.engine.Use(snapshot)
 	setServing(r.healthy, ready(snapshot))
-	r.metrics.loaded(rules)
+	r.metrics.loaded(rules, snapshot.Overlaps())
 	r.metrics.reloads.WithLabelValues("applied").Inc()
 	r.log.Info("configuration", "rules", len(rules))
 }

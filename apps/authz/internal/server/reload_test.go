@@ -162,3 +162,15 @@ func TestRequestInFlightEndsWithTheRulesItBeganWith(t *testing.T) {
 	close(release)
 	require.Equal(t, engine.Allowed, (<-answered).Outcome)
 }
+
+func TestOverlappingRulesAreShownWhereOperatorsLook(t *testing.T) {
+	r := newReloading(t, "http://127.0.0.1:1")
+	before := testutil.ToFloat64(r.metrics.overlaps.WithLabelValues("found"))
+	r.edit("rules.yml", replace("/admin", "/page"))
+	require.Equal(t, before+1, testutil.ToFloat64(r.metrics.overlaps.WithLabelValues("found")))
+	require.Contains(t, r.logs.String(), `rules \"admin\" and \"web\" both match GET http://a/page`)
+	handler, _ := ops(r.engine, r.metrics, false)
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/rules", nil))
+	require.Contains(t, w.Body.String(), `"overlaps":[{"rule":"web","method":"GET","url":"http://a/page"}]`)
+}

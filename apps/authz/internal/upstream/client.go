@@ -110,10 +110,12 @@ func (c *Client) ask(ctx context.Context, r *http.Request) (*Response, error) {
 		return nil, c.fail(r.URL, "transport", err)
 	}
 	if len(body) > maxBody {
-		return nil, c.fail(r.URL, "too_large", errors.New("the answer is longer than 1 MiB"))
+		return nil, c.fail(r.URL, "too_large", errTooLarge)
 	}
 	return &Response{Status: response.StatusCode, Header: response.Header, Body: body}, nil
 }
+
+var errTooLarge = errors.New("the answer is longer than 1 MiB")
 
 // Unusable turns an answer that says nothing about the caller (a 500, a redirect, not JSON) into an error.
 func (c *Client) Unusable(r *http.Request, reason string, args ...any) error {

@@ -194,3 +194,30 @@ func TestServerThatIsNotReadyCanStillAnswer(t *testing.T) {
 }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestQueueThatIsFullEndsInAnError(t *testing.T) {
+	busy, release := make(chan struct{}), make(chan struct{})
+	location := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/first" {
+			close(busy)
+			<-release
+		}
+	})
+	seen := failures{}
+	c := upstream.New(upstream.Options{Timeout: 5 * time.Second, MaxConnections: 1, Failed: seen.note})
+	first := make(chan error, 1)
+	go func() {
+		_, err := c.Do(t.Context(), get(t, location+"/first"))
+		first <- err
+	}()
+	<-busy
+	waiting, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := c.Do(waiting, get(t, location+"/second"))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	close(release)
+	require.NoError(t, <-first)
+	require.Equal(t, failures{"timeout": 1}, seen)
+	_, err = c.Do(t.Context(), get(t, location+"/third"))
+	require.NoError(t, err)
+}

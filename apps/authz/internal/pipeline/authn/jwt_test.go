@@ -256,3 +256,27 @@ func FuzzChangedTokenIsRefused(f *testing.F) {
 		}
 	})
 }
+
+// Whatever is sent as a token: no panic, no session, and no error that repeats it.
+func FuzzTextThatNobodySignedIsRefused(f *testing.F) {
+	w := newKeepingWorld(f)
+	key := newKey(f, "k")
+	w.publish(jwks, key)
+	a := w.build("jwt", jwtConfig(nil))
+	for _, seed := range []string{
+		"", ".", "..", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "eyJhbGciOiJub25lIiwia2lkIjoiayJ9.e30.", "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e30.AAAA",
+		"eyJhbGciOiJFUzI1NiIsImtpZCI6ImsiLCJjcml0IjpbIngiXX0.e30.", "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsifQ.eyJleHAiOjFlOTk5fQ.AA", "a.b.c.d", " a.b.c", "\xff.\xff.\xff",
+		"eyJraWQiOlsxXX0.W10.", "eyJhbGciOiJFUzI1NiIsImtpZCI6Ilx1MDAwMCJ9.eyJhdWQiOjF9.AAAA",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		session, err := authenticate(t, a, request(http.Header{"Authorization": {"Bearer " + token}}))
+		require.Error(t, err)
+		require.Empty(t, session.Subject)
+		require.Empty(t, session.Extra)
+		if len(token) > 16 {
+			require.NotContains(t, err.Error(), token)
+		}
+	})
+}

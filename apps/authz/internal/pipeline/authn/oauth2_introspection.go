@@ -22,6 +22,7 @@ type introspection struct {
 	scopes      scopeStrategy
 	ours        *clientCredentials // nil when nobody asks for them
 	client      *upstream.Client
+	retry       *upstream.Retry
 	answers     *cache.Lookup[introspected]
 	now         func() time.Time
 }
@@ -38,9 +39,9 @@ type introspectionConfig struct {
 	PreserveHost                bool              `json:"preserve_host"`
 	PreAuthorization            preAuthorization  `json:"pre_authorization"`
 
-	// Oathkeeper's, which change nothing: a question is asked once, and how long an answer is kept is this
-	// service's own setting.
-	Retry any `json:"retry"`
+	Retry *upstream.RetryConfig `json:"retry"`
+
+	// Cache is Oathkeeper's and changes nothing: how long an answer is kept is this service's own setting.
 	Cache any `json:"cache"`
 }
 
@@ -65,13 +66,17 @@ func newIntrospection(config map[string]any, deps Deps) (Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
+	retry, err := c.Retry.Parse()
+	if err != nil {
+		return nil, err
+	}
 	if len(c.TargetAudience) == 0 {
 		deps.Warn("oauth2_introspection: without target_audience a token for somebody else is accepted")
 	}
 	warnUnwatched("oauth2_introspection", location, deps)
 	return &introspection{
 		config: c, fingerprint: hash, scopes: scopes, ours: ours,
-		client: deps.Upstream, answers: deps.Caches.introspections, now: deps.Now,
+		client: deps.Upstream, retry: retry, answers: deps.Caches.introspections, now: deps.Now,
 	}, nil
 }
 
@@ -147,7 +152,7 @@ func (a *introspection) ask(ctx context.Context, q introspectionQuestion) (resul
 	if err := a.ours.authorize(request); err != nil {
 		return result, 0, err
 	}
-	answer, err := a.client.Do(ctx, request)
+	answer, err := a.client.DoAgain(ctx, request, a.retry)
 	if err != nil {
 		return result, 0, err
 	}

@@ -52,6 +52,16 @@ func TestActiveTokenBecomesSubjectAndFlattenedExtra(t *testing.T) {
 	require.Empty(t, w.asked[0].Header.Get("Authorization"))
 }
 
+func TestIntrospectionIsAskedAgainOnlyWithRetry(t *testing.T) {
+	for tries, more := range map[int]map[string]any{1: nil, 5: {"retry": map[string]any{"max_delay": "1ms"}}} {
+		w := newWorld(t)
+		w.says(http.StatusBadGateway, "")
+		_, err := authenticate(t, w.build("oauth2_introspection", hydra(w, more)), request(bearer("opaque")))
+		requireOutage(t, err)
+		require.Len(t, w.asked, tries)
+	}
+}
+
 func TestRequestIsNotTheirsWithoutATokenOfTheirPrefix(t *testing.T) {
 	w := newWorld(t)
 	a := w.build("oauth2_introspection", hydra(w, map[string]any{"prefix": "ory_at_"}))

@@ -168,6 +168,32 @@ func TestAnswersOfTheRemote(t *testing.T) {
 	require.False(t, errorIsDenial(err))
 }
 
+func TestRemoteIsAskedAgainOnlyWithRetry(t *testing.T) {
+	for _, name := range []string{"remote", "remote_json"} {
+		for _, retries := range []bool{false, true} {
+			asked := 0
+			server := newAuthority(t)
+			server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				require.NotEmpty(t, body, "each time with the question")
+				if asked++; asked < 3 {
+					w.WriteHeader(http.StatusServiceUnavailable)
+				}
+			})
+			config := map[string]any{}
+			if name == "remote_json" {
+				config["payload"] = `{"a":1}`
+			}
+			if retries {
+				config["retry"] = map[string]any{"max_delay": "1ms", "give_up_after": "5s"}
+			}
+			a, _ := server.build(t, name, config)
+			_, err := ask(t, a, request(), "ann")
+			require.Equal(t, retries, err == nil)
+		}
+	}
+}
+
 func errorIsDenial(err error) bool {
 	var denial *pipeline.Denial
 	return errors.As(err, &denial)

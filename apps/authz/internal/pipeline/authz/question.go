@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -24,20 +23,14 @@ type question struct {
 	names    []string // of headers, sorted
 	forward  []string
 	client   *upstream.Client
-}
-
-// retry is accepted because Oathkeeper has it. Here one call has upstream.timeout and no second try: the
-// proxy in front waits no longer, and repeats its own call.
-type retry struct {
-	MaxDelay    string `json:"max_delay"`
-	GiveUpAfter string `json:"give_up_after"`
+	retry    *upstream.Retry
 }
 
 type questionConfig struct {
-	Remote  string            `json:"remote"`
-	Headers map[string]string `json:"headers"`
-	Forward []string          `json:"forward_response_headers_to_upstream"`
-	Retry   retry             `json:"retry"`
+	Remote  string                `json:"remote"`
+	Headers map[string]string     `json:"headers"`
+	Forward []string              `json:"forward_response_headers_to_upstream"`
+	Retry   *upstream.RetryConfig `json:"retry"`
 }
 
 func newQuestion(c questionConfig, deps Deps) (question, error) {
@@ -64,11 +57,9 @@ func newQuestion(c questionConfig, deps Deps) (question, error) {
 			problems = append(problems, fmt.Errorf("forward_response_headers_to_upstream: %q is not a header name", name))
 		}
 	}
-	for _, text := range []string{c.Retry.MaxDelay, c.Retry.GiveUpAfter} {
-		if _, err := time.ParseDuration(text); text != "" && err != nil {
-			problems = append(problems, fmt.Errorf("retry: %w", err))
-		}
-	}
+	retry, err := c.Retry.Parse()
+	q.retry = retry
+	problems = append(problems, err)
 	return q, errors.Join(problems...)
 }
 
@@ -101,7 +92,7 @@ func (q *question) ask(ctx context.Context, r *pipeline.Request, s *pipeline.Ses
 			return err
 		}
 	}
-	answer, err := q.client.Do(ctx, request)
+	answer, err := q.client.DoAgain(ctx, request, q.retry)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,8 @@ type Deps struct {
 	Now      func() time.Time
 	// Tokens are those that id_token minted and may use again. They outlive the rules.
 	Tokens *cache.Cache[string]
+	// Hydrations are answers of hydrators whose rules let them be kept. They outlive the rules. nil keeps nothing.
+	Hydrations *cache.Lookup[[]byte]
 	// Warn is told at load time of settings that work but are dangerous.
 	Warn func(format string, args ...any)
 }
