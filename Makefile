@@ -74,6 +74,10 @@ fuzz: ## Look for inputs that break a promise, in every fuzz target (TIME=30s fo
 bench-authz: ## What a decision costs with authz and Oathkeeper, into docs/performance.md (RUNS=1 to try, writes nothing)
 	@RUNS=$(RUNS) stack/test bench_authz
 
+.PHONY: soak
+soak: ## authz under load with outages and changing rules, each answer judged (MINUTES=5)
+	@stack/test soak $(or $(MINUTES),5)
+
 .PHONY: lint
 lint: ## golangci-lint, Biome, tsc, and that generated code is up to date
 	@stack/test lint

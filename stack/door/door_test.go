@@ -62,6 +62,9 @@ var (
 	doors          = []*door{authzDoor, oathkeeperDoor}
 )
 
+// scratch is a folder that goes with the tests.
+var scratch string
+
 func TestMain(m *testing.M) {
 	code, err := run(m)
 	if err != nil {
@@ -81,6 +84,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
+	scratch = folder
 
 	err = startUpstreams()
 	defer stopUpstreams()
@@ -162,6 +166,11 @@ func (d *door) start(program, folder string, stack render.Stack) error {
 	if err := os.WriteFile(config, []byte(rendered), 0o600); err != nil {
 		return err
 	}
+	return d.launch(program, config, admin)
+}
+
+// launch starts Envoy with a configuration and waits until it is ready. It writes its admin address into a file.
+func (d *door) launch(program, config, admin string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var problems bytes.Buffer

@@ -12,6 +12,7 @@ import (
 	"gatehouse.internal/authz/internal/pipeline/authn"
 	respond "gatehouse.internal/authz/internal/pipeline/errors"
 	"gatehouse.internal/authz/internal/rule"
+	"gatehouse.internal/authz/internal/upstream"
 	"gatehouse.internal/libs/telemetry"
 )
 
@@ -241,14 +242,14 @@ func (s *Snapshot) hopByHop(r *pipeline.Request) string {
 }
 
 // aliases returns the request's headers that many servers read as one of ours: X_User_Id is X-User-Id
-// to whatever came from CGI (CVE-2025-64484).
+// to whatever came from CGI (CVE-2025-64484), and to some X.User.Id is too.
 func (s *Snapshot) aliases(r *pipeline.Request) []string {
 	var out []string
 	for name := range r.Header {
-		if !strings.Contains(name, "_") {
+		meant, alias := upstream.Meant(name)
+		if !alias {
 			continue
 		}
-		meant := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 		_, known := slices.BinarySearch(s.identity, name)
 		if _, found := slices.BinarySearch(s.identity, meant); found && !known {
 			out = append(out, name)

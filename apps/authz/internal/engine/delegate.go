@@ -65,7 +65,7 @@ func (d *delegation) ask(ctx context.Context, r *pipeline.Request, identity []st
 	}
 	question.Header = upstream.Forwardable(upstream.WithoutIdentity(r.Header, identity))
 	for name := range question.Header {
-		meant := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		meant, _ := upstream.Meant(name)
 		if strings.HasPrefix(meant, "X-Forwarded-") && meant != "X-Forwarded-For" {
 			question.Header.Del(name)
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
@@ -44,7 +45,19 @@ func newGRPC(d *door, log *slog.Logger, spans *telemetry.Spans) (*grpc.Server, *
 	envoy.Register(server, d)
 	healthy := health.NewServer()
 	healthv1.RegisterHealthServer(server, healthy)
+	setServing(healthy, errNoRules) // until there is a configuration
 	return server, healthy
+}
+
+// setServing tells gRPC health checks what /readyz tells others, for the server as a whole and for the service by
+// its name: an Envoy that checks its hosts leaves one alone that could answer nothing but 404 and 500.
+func setServing(healthy *health.Server, problem error) {
+	status := healthv1.HealthCheckResponse_SERVING
+	if problem != nil {
+		status = healthv1.HealthCheckResponse_NOT_SERVING
+	}
+	healthy.SetServingStatus("", status)
+	healthy.SetServingStatus(authv3.Authorization_ServiceDesc.ServiceName, status)
 }
 
 // recovering answers a panic with an error, which Envoy does not take for a yes.

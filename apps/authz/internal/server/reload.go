@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"google.golang.org/grpc/health"
+
 	"gatehouse.internal/authz/internal/engine"
 	"gatehouse.internal/libs/service"
 )
@@ -17,6 +19,7 @@ const loggedOverlaps = 20
 type reloader struct {
 	loader  *loader
 	engine  *engine.Engine
+	healthy *health.Server
 	metrics *metrics
 	log     *slog.Logger
 	last    string // the last error, which is logged once and not every interval
@@ -57,6 +60,7 @@ func (r *reloader) use(snapshot *engine.Snapshot) {
 	}
 	snapshot.Warm()
 	r.engine.Use(snapshot)
+	setServing(r.healthy, ready(snapshot))
 	r.metrics.loaded(rules, snapshot.Overlaps())
 	r.metrics.reloads.WithLabelValues("applied").Inc()
 	r.log.Info("configuration", "rules", len(rules))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/health"
 
 	"gatehouse.internal/authz/internal/engine"
 	"gatehouse.internal/authz/internal/pipeline"
@@ -29,7 +30,7 @@ func newReloading(t *testing.T, kratos string) *reloading {
 	t.Helper()
 	settings := writeConfig(t, kratos, "http://127.0.0.1:1")
 	logs, m := &lines{}, newMetrics()
-	r := &reloader{loader: newLoader(settings, nil), engine: &engine.Engine{}, metrics: m, log: slog.New(slog.NewJSONHandler(logs, nil))}
+	r := &reloader{loader: newLoader(settings, nil), engine: &engine.Engine{}, healthy: health.NewServer(), metrics: m, log: slog.New(slog.NewJSONHandler(logs, nil))}
 	snapshot, _, err := r.loader.load(t.Context())
 	require.NoError(t, err)
 	r.use(snapshot)

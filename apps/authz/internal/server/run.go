@@ -37,11 +37,10 @@ func Run(ctx context.Context, s Settings, out io.Writer) error {
 		return err
 	}
 	e := &engine.Engine{}
-	reload := &reloader{loader: loader, engine: e, metrics: m, log: log}
+	grpcServer, healthy := newGRPC(&door{engine: e, metrics: m, log: log, lines: newLineLimits(s.Log.AllowLinesPerSecond)}, log, spans)
+	reload := &reloader{loader: loader, engine: e, healthy: healthy, metrics: m, log: log}
 	reload.use(snapshot)
 
-	lines := newLineLimits(s.Log.AllowLinesPerSecond)
-	grpcServer, healthy := newGRPC(&door{engine: e, metrics: m, log: log, lines: lines}, log, spans)
 	grpcPart, err := grpcPart(s.GRPC.Address, grpcServer, healthy)
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"gatehouse.internal/authz/internal/engine"
+	"gatehouse.internal/authz/internal/keys"
 	"gatehouse.internal/authz/internal/revocation"
 	"gatehouse.internal/libs/telemetry"
 )
@@ -50,6 +51,37 @@ type stack struct {
 	hydra  *upstreamServer
 	key    jose.JSONWebKey // Hydra's
 	spans  *telemetry.Spans
+	clock  *clock
+}
+
+// clock is the service's. It goes with the real one until a test moves it.
+type clock struct {
+	mu    sync.Mutex
+	ahead time.Duration
+	// broken makes the next look at it panic, once.
+	broken bool
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken {
+		c.broken = false
+		panic("the clock is broken: secret")
+	}
+	return time.Now().Add(c.ahead)
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
+}
+
+func (c *clock) breakOnce() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = true
 }
 
 // upstreamServer answers what the test last set, and readiness apart from it.
@@ -61,6 +93,9 @@ type upstreamServer struct {
 	ready  int
 	keys   []byte
 	seen   http.Header
+	asked  int
+	// answer, when a test sets one, is given instead, except for readiness and keys.
+	answer http.HandlerFunc
 }
 
 func newUpstream(t *testing.T) *upstreamServer {
@@ -77,7 +112,15 @@ func newUpstream(t *testing.T) *upstreamServer {
 				w.WriteHeader(http.StatusInternalServerError)
 			}
 			_, _ = w.Write(u.keys)
+		case u.answer != nil:
+			u.asked++
+			u.seen = r.Header
+			answer := u.answer
+			u.mu.Unlock() // it may take its time
+			answer(w, r)
+			u.mu.Lock()
 		default:
+			u.asked++
 			u.seen = r.Header
 			w.WriteHeader(u.status)
 			_, _ = io.WriteString(w, u.body)
@@ -91,6 +134,18 @@ func (u *upstreamServer) says(status int, body string, ready int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.status, u.body, u.ready = status, body, ready
+}
+
+func (u *upstreamServer) answers(answer http.HandlerFunc) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.answer = answer
+}
+
+func (u *upstreamServer) questions() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.asked
 }
 
 func (u *upstreamServer) publish(keys []byte) {
@@ -130,6 +185,12 @@ func marshal(t testing.TB, v any) string {
 	return string(out)
 }
 
+// marshalText is v as it stands between quotes in JSON.
+func marshalText(t *testing.T, v string) string {
+	t.Helper()
+	return strings.Trim(marshal(t, v), `"`)
+}
+
 // writeConfig fills the folder with what `authz serve` needs and returns the settings.
 func writeConfig(t testing.TB, kratos, hydra string) Settings {
 	t.Helper()
@@ -155,12 +216,41 @@ func writeConfig(t testing.TB, kratos, hydra string) Settings {
 	return s
 }
 
+// withRules adds rules to those of testdata; @KRATOS@ and @HYDRA@ are filled in.
+func withRules(rules string) func(*Settings) {
+	return func(s *Settings) { changeFile(s, "rules.yml", func(text string) string { return text + rules }) }
+}
+
+// withConfig replaces a part of oathkeeper.yml.
+func withConfig(old, replacement string) func(*Settings) {
+	return func(s *Settings) {
+		changeFile(s, "oathkeeper.yml", func(text string) string {
+			if !strings.Contains(text, old) {
+				panic("oathkeeper.yml has no " + old)
+			}
+			return strings.ReplaceAll(text, old, replacement)
+		})
+	}
+}
+
+func changeFile(s *Settings, name string, change func(string) string) {
+	path := filepath.Join(filepath.Dir(s.OathkeeperConfig), name)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		panic(err)
+	}
+	fill := strings.NewReplacer("@KRATOS@", s.Readiness[0].Upstream, "@HYDRA@", s.Readiness[1].Upstream)
+	if err := os.WriteFile(path, []byte(fill.Replace(change(string(text)))), 0o600); err != nil {
+		panic(err)
+	}
+}
+
 // issuerKey is shared: making one takes longer than all the rest of a test.
 var issuerKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
 func newStack(t *testing.T, change ...func(*Settings)) *stack {
 	t.Helper()
-	s := &stack{t: t, kratos: newUpstream(t), hydra: newUpstream(t), logs: &lines{}, engine: &engine.Engine{}}
+	s := &stack{t: t, kratos: newUpstream(t), hydra: newUpstream(t), logs: &lines{}, engine: &engine.Engine{}, clock: &clock{}}
 	private, err := issuerKey()
 	require.NoError(t, err)
 	s.key = jose.JSONWebKey{Key: private, KeyID: "hydra", Algorithm: "RS256", Use: "sig"}
@@ -175,7 +265,9 @@ func newStack(t *testing.T, change ...func(*Settings)) *stack {
 	require.NoError(t, err)
 	t.Cleanup(s.spans.Stop)
 	loader := newLoader(settings, m.upstreamFailed)
-	loader.options.Revocations = revocation.NewList(settings.Revocation, time.Now) // which nothing keeps up to date
+	loader.options.Now = s.clock.now
+	loader.options.Keys = keys.NewStore(fetcher(loader.options.Upstream), s.clock.now)
+	loader.options.Revocations = revocation.NewList(settings.Revocation, s.clock.now) // which nothing keeps up to date
 	m.registry.MustRegister(loader.options.Upstream)
 	m.registry.MustRegister(settings.keep(&loader.options)...)
 	snapshot, _, err := loader.load(t.Context())
@@ -204,6 +296,7 @@ type call struct {
 	method, host, path string
 	headers            []string // name, value, name, value
 	proto              string
+	from               string // the address of the client
 }
 
 // request is the call as Envoy sends it with encode_raw_headers.
@@ -215,7 +308,12 @@ func (c call) request() *authv3.CheckRequest {
 	for i := 0; i < len(headers); i += 2 {
 		in.HeaderMap.Headers = append(in.HeaderMap.Headers, &corev3.HeaderValue{Key: headers[i], RawValue: []byte(headers[i+1])})
 	}
-	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: in}}}
+	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+		Request: &authv3.AttributeContext_Request{Http: in},
+		Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
+			SocketAddress: &corev3.SocketAddress{Address: cmp.Or(c.from, "127.0.0.1")},
+		}}},
+	}}
 }
 
 func (s *stack) ask(c call) (*authv3.CheckResponse, error) {
@@ -225,6 +323,39 @@ func (s *stack) ask(c call) (*authv3.CheckResponse, error) {
 		require.NotEqual(s.t, int32(codes.OK), out.GetStatus().GetCode(), "a denial with status OK would pass")
 	}
 	return out, err
+}
+
+// askLater asks beside the test. An error comes as nil.
+func (s *stack) askLater(c call) <-chan *authv3.CheckResponse {
+	answered := make(chan *authv3.CheckResponse, 1)
+	go func() {
+		out, _ := s.client.Check(s.t.Context(), c.request())
+		answered <- out
+	}()
+	return answered
+}
+
+// denial is what the client gets.
+func (s *stack) denial(c call) *authv3.DeniedHttpResponse {
+	s.t.Helper()
+	out, err := s.ask(c)
+	require.NoError(s.t, err)
+	require.NotNil(s.t, out.GetDeniedResponse(), "%v", out)
+	return out.GetDeniedResponse()
+}
+
+// release lets a server answer that a test holds back; at the latest when the test ends, or the server would not.
+type release struct {
+	done chan struct{}
+	now  func()
+}
+
+func newRelease(t *testing.T) release {
+	t.Helper()
+	r := release{done: make(chan struct{})}
+	r.now = sync.OnceFunc(func() { close(r.done) })
+	t.Cleanup(r.now)
+	return r
 }
 
 // passed is what the upstream would get of our headers.
@@ -307,6 +438,12 @@ func (s *stack) get(path string) string {
 // token signs an access token as Hydra would; changes with nil remove a claim.
 func (s *stack) token(changes map[string]any) string {
 	s.t.Helper()
+	return s.signed(s.key.Key, s.key.KeyID, changes)
+}
+
+// signed is such a token under another key.
+func (s *stack) signed(key any, kid string, changes map[string]any) string {
+	s.t.Helper()
 	now := time.Now().Unix()
 	claims := jwt.MapClaims{
 		"iss": "http://public", "aud": []string{"http://public/api"}, "sub": "c-1", "client_id": "c-1",
@@ -319,8 +456,8 @@ func (s *stack) token(changes map[string]any) string {
 		}
 	}
 	token := jwt.NewWithClaims(jwt.SigningMethodRS256, claims)
-	token.Header["kid"] = "hydra"
-	signed, err := token.SignedString(s.key.Key)
+	token.Header["kid"] = kid
+	signed, err := token.SignedString(key)
 	require.NoError(s.t, err)
 	return signed
 }
