@@ -67,7 +67,8 @@ func Decode(token string) ([]Mark, error) {
 		}
 		marks = append(marks, mark)
 	}
-	if len(marks) == 0 || len(marks) > MaxMarks {
+	// One spelling per token: the decoder ignores line breaks, for one.
+	if len(marks) == 0 || len(marks) > MaxMarks || Encode(marks) != token {
 		return nil, ErrToken
 	}
 	return marks, nil
@@ -87,9 +88,6 @@ func decodeMark(from []byte) (Mark, []byte, error) {
 	}
 	version, length := binary.Uvarint(rest)
 	if length <= 0 || version == 0 || version > math.MaxInt64 {
-		return Mark{}, nil, ErrToken
-	}
-	if length > 1 && rest[length-1] == 0 { // a longer spelling of the same number
 		return Mark{}, nil, ErrToken
 	}
 	return Mark{object, int64(version)}, rest[length:], nil //nolint:gosec // checked above
