@@ -15,11 +15,8 @@ import (
 
 	"gatehouse.internal/api/internal/converge"
 	"gatehouse.internal/api/internal/convergetest"
-	"gatehouse.internal/api/internal/databasetest"
 	"gatehouse.internal/api/internal/permission"
 )
-
-func TestMain(m *testing.M) { databasetest.Main(m) }
 
 // requireWaiting returns when a statement waits for a lock.
 func requireWaiting(t *testing.T, w *convergetest.World) {
