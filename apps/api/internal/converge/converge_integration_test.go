@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse.internal/api/internal/converge"
@@ -18,14 +19,14 @@ import (
 	"gatehouse.internal/api/internal/permission"
 )
 
-// requireWaiting returns when a statement waits for a lock.
-func requireWaiting(t *testing.T, w *convergetest.World) {
+// requireWaiting returns when that many statements wait for a lock.
+func requireWaiting(t *testing.T, w *convergetest.World, statements int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		var waiting int
 		err := w.Pool.QueryRow(t.Context(),
-			"SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()").Scan(&waiting)
-		return err == nil && waiting > 0
+			"SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()").Scan(&waiting)
+		return err == nil && waiting == statements
 	}, 20*time.Second, 5*time.Millisecond)
 }
 
@@ -91,7 +92,9 @@ func TestWithdrawalOfAChangeThatFailsIsRestored(t *testing.T) {
 	w.Join(t, organization, ann, "member")
 	tuple := permission.Tuple{Object: object, Relation: "members", Subject: permission.Person(ann).Set()}
 
-	restored := make(chan error, 1)
+	// Behind already, so that there is something to converge before this change ends.
+	earlier := w.Change(t, object, "UPDATE organizations SET name = 'y' WHERE id = $1", organization)
+	ended := make(chan error, 2)
 	err := pgx.BeginFunc(t.Context(), w.Pool, func(tx pgx.Tx) error {
 		if _, err := w.Index.Touch(t.Context(), tx, object); err != nil {
 			return err
@@ -100,14 +103,19 @@ func TestWithdrawalOfAChangeThatFailsIsRestored(t *testing.T) {
 			return err
 		}
 		require.False(t, w.May(t, permission.Person(ann), "view", object))
-		// What the job does that Withdraw has left; it must wait for this change to end.
-		go func() { restored <- w.Converger().Converge(context.WithoutCancel(t.Context()), object) }()
-		requireWaiting(t, w)
+		// What the job does that Withdraw has left, and another request; both must wait for this change to end.
+		go func() { ended <- w.Converger().Converge(context.WithoutCancel(t.Context()), object) }()
+		go func() {
+			_, err := w.Converger().Await(context.WithoutCancel(t.Context()), earlier)
+			ended <- err
+		}()
+		requireWaiting(t, w, 2)
 		require.False(t, w.May(t, permission.Person(ann), "view", object))
 		return errBroken
 	})
 	require.ErrorIs(t, err, errBroken)
-	require.NoError(t, <-restored)
+	require.NoError(t, <-ended)
+	require.NoError(t, <-ended)
 	require.True(t, w.May(t, permission.Person(ann), "view", object))
 
 	var waiting int
@@ -172,4 +180,80 @@ func TestReconcileDoesNotDeleteTooMuchUnasked(t *testing.T) {
 	_, err = w.Index.Reconcile(t.Context(), options)
 	require.NoError(t, err)
 	w.RequireConverged(t)
+}
+
+func TestRoleThatChangesIsAddedBeforeTheOldOneIsRemoved(t *testing.T) {
+	w := convergetest.New(t)
+	id := w.Product(t, w.Gateway(t, w.Organization(t)), permission.Private)
+	object := permission.Of(permission.Product, id)
+	before, err := w.Tuples.List(t.Context(), object)
+	require.NoError(t, err)
+	marks := w.Change(t, object, "UPDATE products SET visibility = 'public' WHERE id = $1", id)
+
+	var between []permission.Tuple
+	index := w.Converger()
+	index.FailPoint = func(name string) (err error) {
+		if name == "inserted" {
+			between, err = w.Tuples.List(t.Context(), object)
+		}
+		return err
+	}
+	done, err := index.Await(t.Context(), marks)
+	require.NoError(t, err)
+	require.True(t, done)
+	after, err := w.Tuples.List(t.Context(), object)
+	require.NoError(t, err)
+	require.NotEqual(t, before, after)
+	require.Subset(t, between, before)
+	require.Subset(t, between, after)
+}
+
+func TestMetricsTellHowFarTheIndexIsBehind(t *testing.T) {
+	w := convergetest.New(t)
+	registry := prometheus.NewRegistry()
+	index := converge.New(w.Pool, w.Tuples, w.Queue, registry)
+	gathered := func(name string) map[string]float64 {
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		out := map[string]float64{}
+		for _, family := range families {
+			if family.GetName() != name {
+				continue
+			}
+			for _, metric := range family.GetMetric() {
+				label := ""
+				for _, pair := range metric.GetLabel() {
+					label = pair.GetValue()
+				}
+				out[label] = metric.GetGauge().GetValue() + metric.GetCounter().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+			}
+		}
+		return out
+	}
+	require.Equal(t, map[string]float64{"": 0}, gathered("index_objects_behind"))
+
+	id := uuid.Must(uuid.NewV7())
+	object := permission.Of(permission.Organization, id)
+	marks := w.Change(t, object, "INSERT INTO organizations (id, slug, name) VALUES ($1, $2, 'x')", id, convergetest.Slug())
+	w.Exec(t, "UPDATE index_state SET updated_at = now() - interval '90 seconds' WHERE object = $1", id.String())
+	require.Equal(t, map[string]float64{"": 1}, gathered("index_objects_behind"))
+	require.InDelta(t, 90, gathered("index_oldest_behind_seconds")[""], 20)
+	w.Change(t, object, "UPDATE organizations SET name = 'y' WHERE id = $1", id)
+	require.InDelta(t, 90, gathered("index_oldest_behind_seconds")[""], 20, "a further change does not make it look younger")
+
+	w.Server.Stop(t)
+	require.Error(t, index.Converge(t.Context(), object))
+	w.Server.Start(t)
+	done, err := index.Await(t.Context(), marks)
+	require.NoError(t, err)
+	require.True(t, done)
+	require.NoError(t, index.Converge(t.Context(), object))
+	require.Equal(t, map[string]float64{"": 0}, gathered("index_objects_behind"))
+	require.Equal(t, map[string]float64{"": 0}, gathered("index_oldest_behind_seconds"))
+	require.Equal(t, map[string]float64{"failed": 1, "unchanged": 2}, gathered("index_converge_duration_seconds"))
+
+	_, err = index.Reconcile(t.Context(), converge.ReconcileOptions{})
+	require.NoError(t, err)
+	require.Equal(t, map[string]float64{"missing": 0, "surplus": 0}, gathered("index_reconcile_differences"))
+	require.Equal(t, map[string]float64{"planned": 1}, gathered("index_reconcile_runs_total"))
 }

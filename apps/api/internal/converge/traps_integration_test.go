@@ -165,7 +165,7 @@ func TestDepthLeavesRoomForTheModel(t *testing.T) {
 
 	// One level less than the longest way needs, and Keto says no instead of saying that it gave up.
 	shallow := ketotest.New(t, func(config string) string {
-		changed := strings.Replace(config, "max_read_depth: 5", "max_read_depth: 2", 1)
+		changed := strings.Replace(config, "max_read_depth: 5", "max_read_depth: 3", 1)
 		require.NotEqual(t, config, changed)
 		return changed
 	})
