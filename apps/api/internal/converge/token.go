@@ -25,8 +25,8 @@ const tokenVersion = 1
 // numbered are the namespaces by their number in tokens. Add at the end only: tokens outlive a release.
 var numbered = []permission.Namespace{permission.Platform, permission.Organization, permission.Gateway, permission.Product}
 
-// Encode returns the Consistency-Token of marks: opaque, URL-safe text. It keeps the first MaxMarks. A longer list is of
-// objects that one caller changed at once; whoever waits for so many of them has waited for a job that does them all.
+// Encode returns the Consistency-Token of marks: opaque, URL-safe text. It keeps the first MaxMarks: of a change to more
+// objects than that, nobody can wait for the rest, which their jobs converge.
 func Encode(marks []Mark) string {
 	out := []byte{tokenVersion}
 	for _, mark := range marks[:min(len(marks), MaxMarks)] {

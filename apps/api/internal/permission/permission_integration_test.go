@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ import (
 
 	"gatehouse.internal/api/internal/convergetest"
 	"gatehouse.internal/api/internal/databasetest"
+	gatewayrow "gatehouse.internal/api/internal/gateways/row"
+	organizationrow "gatehouse.internal/api/internal/organizations/row"
 	"gatehouse.internal/api/internal/permission"
 	"gatehouse.internal/api/internal/permission/permissiontest"
 )
@@ -175,7 +178,7 @@ func (g *graph) grantee() (kind, id string) {
 		return permission.KindMembers, pick(g, g.organizations).String() // often not the gateway's own
 	case 1:
 		machine := pick(g, g.machines)
-		return map[permission.Namespace]string{permission.Client: permission.KindClient, permission.APIKey: permission.KindAPIKey}[machine.Namespace], machine.ID
+		return kinds[machine.Namespace], machine.ID
 	}
 	return permission.KindUser, pick(g, g.people).String()
 }
@@ -231,10 +234,74 @@ func TestKetoAndTheRowsAgreeAboutRandomGraphs(t *testing.T) {
 					}
 				}
 				require.Greater(t, held, len(questions)/100, "a graph in which nobody may do anything shows nothing")
+				g.requireLists(t, questions, keto)
 			}
 			w.RequireConverged(t)
 		})
 	}
+}
+
+// requireLists holds the lists that callers are given ("my gateways", "who has access"), which are SQL of their own, against
+// the answers about each object.
+func (g *graph) requireLists(t *testing.T, questions []permission.Question, answers []bool) {
+	t.Helper()
+	seen := map[permission.Subject]map[permission.Namespace][]string{}
+	seers := map[string][]permission.Subject{}
+	for i, question := range questions {
+		if seen[question.Subject] == nil {
+			seen[question.Subject] = map[permission.Namespace][]string{}
+		}
+		if answers[i] && question.Permit == "view" {
+			namespace, id := question.Object.Namespace, question.Object.ID
+			seen[question.Subject][namespace] = append(seen[question.Subject][namespace], id)
+			seers[id] = append(seers[id], question.Subject)
+		}
+	}
+	gateways, organizations := gatewayrow.New(g.Pool), organizationrow.New(g.Pool)
+	for subject, objects := range seen {
+		var listed []string
+		if subject.Namespace == permission.User {
+			mine, err := organizations.ListOf(t.Context(), organizationrow.ListOfParams{UserID: uuid.MustParse(subject.ID), Rows: 100})
+			require.NoError(t, err)
+			var ids []string
+			for _, one := range mine {
+				ids = append(ids, one.ID.String())
+			}
+			require.ElementsMatch(t, objects[permission.Organization], ids, subject)
+
+			found, err := gateways.ListOfUser(t.Context(), gatewayrow.ListOfUserParams{UserID: uuid.MustParse(subject.ID), Rows: 100})
+			require.NoError(t, err)
+			for _, one := range found {
+				listed = append(listed, one.ID.String())
+			}
+		} else {
+			found, err := gateways.ListOfSubject(t.Context(), gatewayrow.ListOfSubjectParams{
+				SubjectKind: kinds[subject.Namespace], SubjectID: subject.ID, Rows: 100,
+			})
+			require.NoError(t, err)
+			for _, one := range found {
+				listed = append(listed, one.ID.String())
+			}
+		}
+		require.ElementsMatch(t, objects[permission.Gateway], listed, subject)
+	}
+	for _, gateway := range g.gateways {
+		ways, err := gateways.Access(t.Context(), gatewayrow.AccessParams{GatewayID: gateway, Rows: 100})
+		require.NoError(t, err)
+		listed := map[permission.Subject]bool{}
+		for _, way := range ways {
+			for namespace, kind := range kinds {
+				if kind == way.Kind {
+					listed[permission.Subject{Namespace: namespace, ID: way.Subject}] = true
+				}
+			}
+		}
+		require.ElementsMatch(t, seers[gateway.String()], slices.Collect(maps.Keys(listed)), gateway)
+	}
+}
+
+var kinds = map[permission.Namespace]string{
+	permission.User: permission.KindUser, permission.Client: permission.KindClient, permission.APIKey: permission.KindAPIKey,
 }
 
 func TestRowsRefuseWhatIsNoPermit(t *testing.T) {
