@@ -15,8 +15,8 @@ import (
 
 	"gatehouse.internal/api/internal/convergetest"
 	"gatehouse.internal/api/internal/databasetest"
-	"gatehouse.internal/api/internal/ketotest"
 	"gatehouse.internal/api/internal/ory"
+	"gatehouse.internal/api/internal/ory/ketotest"
 	"gatehouse.internal/api/internal/permission"
 	"gatehouse.internal/libs/config"
 )

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gatehouse.internal/api/internal/convergetest"
-	"gatehouse.internal/api/internal/ketotest"
 	"gatehouse.internal/api/internal/ory"
+	"gatehouse.internal/api/internal/ory/ketotest"
 	"gatehouse.internal/api/internal/permission"
 )
 

@@ -19,8 +19,8 @@ import (
 	"gatehouse.internal/api/internal/database"
 	"gatehouse.internal/api/internal/databasetest"
 	"gatehouse.internal/api/internal/jobs"
-	"gatehouse.internal/api/internal/ketotest"
 	"gatehouse.internal/api/internal/ory"
+	"gatehouse.internal/api/internal/ory/ketotest"
 	"gatehouse.internal/api/internal/permission"
 )
 
