@@ -3,8 +3,9 @@
 // Relations are cumulative: whoever is an owner is also written as admin, editor and viewer, and a gateway points at its
 // organization's relations (`gateway#viewers@Organization:o#members`), a product at its gateway's. So every permit is one
 // relation, and no permit walks with `traverse`, which costs 6 to 11 ms of CPU per hop on a real Keto where a subject set
-// costs 1 to 2. Which rows make which tuples is apps/api/internal/permission/tuples.go; the price of each permit, allowed and
-// denied, is in docs/permissions.md.
+// costs 1 to 2. Which rows make which tuples is apps/api/internal/permission/tuples.go. Beside each permit is its price, allowed
+// or denied, in SQL statements of Keto and milliseconds of CPU; docs/permissions.md says how it was measured, and why a principal
+// is written as a subject id (`User:<id>`): as a subject set, a denial would cost one statement for each that was granted something.
 import { Namespace, SubjectSet, Context } from "@ory/keto-namespace-types"
 
 // A person: the id of a Kratos identity.
@@ -23,7 +24,7 @@ class Platform implements Namespace {
   }
 
   permits = {
-    administer: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
+    administer: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 1, 0.8 ms
   }
 }
 
@@ -35,17 +36,17 @@ class Organization implements Namespace {
   }
 
   permits = {
-    view: (ctx: Context): boolean => this.related.members.includes(ctx.subject),
+    view: (ctx: Context): boolean => this.related.members.includes(ctx.subject), // 1, 0.8 ms
 
-    manage: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
-    manage_members: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
-    invite: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
-    view_audit: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
-    create_gateway: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
-    create_credentials: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
+    manage: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 1, 0.8 ms
+    manage_members: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 1, 0.8 ms
+    invite: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 1, 0.8 ms
+    view_audit: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 1, 0.8 ms
+    create_gateway: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 1, 0.8 ms
+    create_credentials: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 1, 0.8 ms
 
-    delete: (ctx: Context): boolean => this.related.owners.includes(ctx.subject),
-    transfer: (ctx: Context): boolean => this.related.owners.includes(ctx.subject),
+    delete: (ctx: Context): boolean => this.related.owners.includes(ctx.subject), // 1, 0.8 ms
+    transfer: (ctx: Context): boolean => this.related.owners.includes(ctx.subject), // 1, 0.8 ms
   }
 }
 
@@ -58,16 +59,16 @@ class Gateway implements Namespace {
   }
 
   permits = {
-    view: (ctx: Context): boolean => this.related.viewers.includes(ctx.subject),
+    view: (ctx: Context): boolean => this.related.viewers.includes(ctx.subject), // 1 by a grant, 2 by the organization, 1.3 ms
 
-    edit: (ctx: Context): boolean => this.related.editors.includes(ctx.subject),
-    publish_config: (ctx: Context): boolean => this.related.editors.includes(ctx.subject),
-    create_product: (ctx: Context): boolean => this.related.editors.includes(ctx.subject),
+    edit: (ctx: Context): boolean => this.related.editors.includes(ctx.subject), // 1 by a grant, 2 by the organization, 1.3 ms
+    publish_config: (ctx: Context): boolean => this.related.editors.includes(ctx.subject), // 1 by a grant, 2 by the organization, 1.3 ms
+    create_product: (ctx: Context): boolean => this.related.editors.includes(ctx.subject), // 1 by a grant, 2 by the organization, 1.3 ms
 
-    manage: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
-    grant: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
+    manage: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 1 by a grant, 2 by the organization, 1.3 ms
+    grant: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 1 by a grant, 2 by the organization, 1.3 ms
 
-    delete: (ctx: Context): boolean => this.related.owners.includes(ctx.subject),
+    delete: (ctx: Context): boolean => this.related.owners.includes(ctx.subject), // 1 by a grant, 2 by the organization, 1.3 ms
   }
 }
 
@@ -81,12 +82,12 @@ class Product implements Namespace {
   }
 
   permits = {
-    view: (ctx: Context): boolean => this.related.viewers.includes(ctx.subject),
+    view: (ctx: Context): boolean => this.related.viewers.includes(ctx.subject), // 3, 1.5 ms
 
-    edit: (ctx: Context): boolean => this.related.editors.includes(ctx.subject),
+    edit: (ctx: Context): boolean => this.related.editors.includes(ctx.subject), // 3, 1.5 ms
 
-    publish: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
-    manage: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
-    delete: (ctx: Context): boolean => this.related.admins.includes(ctx.subject),
+    publish: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 3, 1.5 ms
+    manage: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 3, 1.5 ms
+    delete: (ctx: Context): boolean => this.related.admins.includes(ctx.subject), // 3, 1.5 ms
   }
 }

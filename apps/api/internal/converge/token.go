@@ -25,8 +25,8 @@ const tokenVersion = 1
 // numbered are the namespaces by their number in tokens. Add at the end only: tokens outlive a release.
 var numbered = []permission.Namespace{permission.Platform, permission.Organization, permission.Gateway, permission.Product}
 
-// Encode returns the Consistency-Token of marks: opaque, URL-safe text. It keeps the first MaxMarks. A longer list is of
-// objects that one caller changed at once; whoever waits for so many of them has waited for a job that does them all.
+// Encode returns the Consistency-Token of marks: opaque, URL-safe text. It keeps the first MaxMarks: of a change to more
+// objects than that, nobody can wait for the rest, which their jobs converge.
 func Encode(marks []Mark) string {
 	out := []byte{tokenVersion}
 	for _, mark := range marks[:min(len(marks), MaxMarks)] {
@@ -67,7 +67,8 @@ func Decode(token string) ([]Mark, error) {
 		}
 		marks = append(marks, mark)
 	}
-	if len(marks) == 0 || len(marks) > MaxMarks {
+	// One spelling per token: the decoder ignores line breaks, for one.
+	if len(marks) == 0 || len(marks) > MaxMarks || Encode(marks) != token {
 		return nil, ErrToken
 	}
 	return marks, nil
@@ -87,9 +88,6 @@ func decodeMark(from []byte) (Mark, []byte, error) {
 	}
 	version, length := binary.Uvarint(rest)
 	if length <= 0 || version == 0 || version > math.MaxInt64 {
-		return Mark{}, nil, ErrToken
-	}
-	if length > 1 && rest[length-1] == 0 { // a longer spelling of the same number
 		return Mark{}, nil, ErrToken
 	}
 	return Mark{object, int64(version)}, rest[length:], nil //nolint:gosec // checked above

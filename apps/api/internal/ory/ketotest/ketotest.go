@@ -6,7 +6,9 @@
 package ketotest
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -31,12 +33,13 @@ type Server struct {
 	dir     string
 	program string
 	process *exec.Cmd
+	exited  chan struct{}
 }
 
 // root is the repository.
 func root() string {
 	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "../../../..")
+	return filepath.Join(filepath.Dir(file), "../../../../..")
 }
 
 // Model is the text of the permission model.
@@ -55,6 +58,26 @@ func New(t *testing.T, change func(config string) string) *Server {
 	s := &Server{dir: t.TempDir(), program: program}
 	s.SetModel(t, Model(t))
 
+	dsn := databasetest.New(t).URL(t, databasetest.Owner)
+	s.configure(t, dsn, change)
+	out, err := exec.CommandContext(t.Context(), program, "migrate", "up", "--yes", "-c", s.config()).CombinedOutput() //nolint:gosec // the test's own environment
+	require.NoError(t, err, "%s", out)
+	// Between choosing a port and listening on it somebody else may take it.
+	for try := 1; ; try++ {
+		err := s.start(t)
+		if err == nil {
+			break
+		}
+		require.Less(t, try, 3, err)
+		s.configure(t, dsn, change)
+	}
+	t.Cleanup(func() { s.Stop(t) })
+	return s
+}
+
+// configure chooses ports and renders the stack's configuration.
+func (s *Server) configure(t *testing.T, dsn string, change func(string) string) {
+	t.Helper()
 	ports := map[string]string{}
 	for _, name := range []string{"keto-read", "keto-write", "keto-metrics", "keto-opl"} {
 		ports[name] = free(t)
@@ -64,26 +87,19 @@ func New(t *testing.T, change func(config string) string) *Server {
 	s.OPLURL = "http://127.0.0.1:" + ports["keto-opl"]
 	text, err := os.ReadFile(filepath.Join(root(), "docker", "ory", "keto", "keto.yml"))
 	require.NoError(t, err)
-	dsn := databasetest.New(t).URL(t, databasetest.Owner)
 	parsed, err := template.New("keto.yml").Delims("<%", "%>").Funcs(template.FuncMap{
 		"dsn":    func(string) string { return dsn },
 		"listen": func(string) string { return "127.0.0.1" },
 		"port":   func(name string) string { return ports[name] },
 	}).Parse(string(text))
 	require.NoError(t, err)
-	var config strings.Builder
-	require.NoError(t, parsed.Execute(&config, map[string]string{"Dir": s.dir}))
-	rendered := config.String()
+	var rendered strings.Builder
+	require.NoError(t, parsed.Execute(&rendered, map[string]string{"Dir": s.dir}))
+	config := rendered.String()
 	if change != nil {
-		rendered = change(rendered)
+		config = change(config)
 	}
-	require.NoError(t, os.WriteFile(s.config(), []byte(rendered), 0o600))
-
-	out, err := exec.CommandContext(t.Context(), program, "migrate", "up", "--yes", "-c", s.config()).CombinedOutput() //nolint:gosec // the test's own environment
-	require.NoError(t, err, "%s", out)
-	s.Start(t)
-	t.Cleanup(func() { s.Stop(t) })
-	return s
+	require.NoError(t, os.WriteFile(s.config(), []byte(config), 0o600))
 }
 
 func (s *Server) config() string { return filepath.Join(s.dir, "keto.yml") }
@@ -97,15 +113,36 @@ func (s *Server) SetModel(t *testing.T, text string) {
 // Start starts it again after Stop.
 func (s *Server) Start(t *testing.T) {
 	t.Helper()
-	log, err := os.OpenFile(filepath.Join(s.dir, "keto.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	require.NoError(t, err)
-	defer func() { _ = log.Close() }()
-	s.process = exec.CommandContext(context.WithoutCancel(t.Context()), s.program, "serve", "-c", s.config())
-	s.process.Stdout, s.process.Stderr = log, log
-	require.NoError(t, s.process.Start())
-	require.Eventually(t, func() bool {
-		return ready(t, s.ReadURL) && ready(t, s.WriteURL)
-	}, 20*time.Second, 20*time.Millisecond, "Keto does not start: see %s", log.Name())
+	require.NoError(t, s.start(t))
+}
+
+func (s *Server) start(t *testing.T) error {
+	t.Helper()
+	var log bytes.Buffer
+	process := exec.CommandContext(context.WithoutCancel(t.Context()), s.program, "serve", "-c", s.config()) //nolint:gosec // the test's own environment
+	process.Stdout, process.Stderr = &log, &log
+	exited := make(chan struct{})
+	require.NoError(t, process.Start())
+	go func() {
+		_ = process.Wait() // killed, or dead before it was ready
+		close(exited)
+	}()
+	s.process, s.exited = process, exited
+	deadline := time.After(time.Minute)
+	for {
+		select {
+		case <-exited:
+			s.process = nil
+			return fmt.Errorf("keto ended: %s", log.String())
+		case <-deadline:
+			s.Stop(t)
+			return fmt.Errorf("keto is not ready after a minute: %s", log.String())
+		case <-time.After(20 * time.Millisecond):
+			if ready(t, s.ReadURL) && ready(t, s.WriteURL) {
+				return nil
+			}
+		}
+	}
 }
 
 // Stop ends it. Its tuples stay in its database.
@@ -115,7 +152,7 @@ func (s *Server) Stop(t *testing.T) {
 		return
 	}
 	_ = s.process.Process.Kill()
-	_ = s.process.Wait()
+	<-s.exited
 	s.process = nil
 }
 

@@ -1,0 +1,7 @@
+package converge
+
+// What the tests of whole processes need to take rights away as operations do.
+var (
+	Desired    = desired
+	Difference = difference
+)
