@@ -291,7 +291,7 @@ func (l *lanes) call(t *testing.T, ctx context.Context) error {
 	switch response.StatusCode {
 	case http.StatusOK:
 		l.answers.Add(1)
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable: // gone, suspended, busy
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable, http.StatusTooManyRequests: // gone, suspended, busy
 	default:
 		return fmt.Errorf("GET /api/me: %s", response.Status)
 	}
