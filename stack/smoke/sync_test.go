@@ -54,3 +54,17 @@ func TestANewPasswordEndsTheOtherSessionsAndTheDoorHearsOfIt(t *testing.T) {
 	eventually(t, http.StatusUnauthorized, func() answer { return elsewhere.me(t) })
 	p.me(t).identity(t)
 }
+
+func TestAPersonSignsOutEverywhereElse(t *testing.T) {
+	p := signedIn(t)
+	elsewhere := &person{email: p.email, password: p.password, client: browser(t)}
+	elsewhere.logIn(t)
+	elsewhere.me(t).identity(t)
+
+	a := send(t, p.client, request(t, http.MethodDelete, "/api/me/sessions", nil, "Origin", demo.publicURL))
+	require.Equal(t, http.StatusNoContent, a.status, string(a.body))
+
+	require.Equal(t, http.StatusUnauthorized, elsewhere.whoami(t).status)
+	eventually(t, http.StatusUnauthorized, func() answer { return elsewhere.me(t) })
+	p.me(t).identity(t)
+}
