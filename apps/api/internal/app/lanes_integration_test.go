@@ -199,7 +199,8 @@ func (l *lanes) register(ctx context.Context, n int) error {
 	}
 	// Forms name the public origin, which is not where this Kratos is.
 	here := func() string {
-		return l.kratos.PublicURL + flow.UI.Action[strings.Index(flow.UI.Action, "/self-service/"):]
+		_, rest, _ := strings.Cut(flow.UI.Action, "/.ory/")
+		return l.kratos.PublicURL + "/" + rest
 	}
 	if err := ask(ctx, http.MethodGet, l.kratos.PublicURL+"/self-service/registration/api", http.StatusOK, nil, &flow); err != nil {
 		return err
@@ -291,7 +292,7 @@ func (l *lanes) call(t *testing.T, ctx context.Context) error {
 	switch response.StatusCode {
 	case http.StatusOK:
 		l.answers.Add(1)
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable: // gone, suspended, busy
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable, http.StatusTooManyRequests: // gone, suspended, busy
 	default:
 		return fmt.Errorf("GET /api/me: %s", response.Status)
 	}

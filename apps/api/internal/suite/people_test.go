@@ -78,14 +78,19 @@ func TestAdminsOfThePlatformFindPeople(t *testing.T) {
 	require.Equal(t, false, one[0]["platform_admin"])
 	require.Empty(t, found("?email="+url.QueryEscape(person.email()[1:])), "not any part of it")
 	require.Len(t, found("?name="+url.QueryEscape("rson "+person.email()[2:6])), 1)
-	require.Len(t, found(""), 2)
-	require.Empty(t, found("?state=suspended"))
+	require.Empty(t, found("?state=suspended&email="+url.QueryEscape(person.email())))
 	w.get(admin, "/api/users?state=sleeping").refused(problem.InvalidRequest)
 
-	first := w.get(admin, "/api/users?limit=1").requires(http.StatusOK)
-	second := w.get(admin, "/api/users?limit=1&cursor="+first.text("next_cursor")).requires(http.StatusOK)
-	require.NotEqual(t, first.items()[0]["id"], second.items()[0]["id"])
-	require.Empty(t, second.text("next_cursor"))
+	seen := map[any]int{} // others may be there: the sweep of this world has found them at Kratos
+	for query, more := "?limit=20", true; more; {
+		page := w.get(admin, "/api/users"+query).requires(http.StatusOK)
+		for _, item := range page.items() {
+			seen[item["id"]]++
+		}
+		query, more = "?limit=20&cursor="+page.text("next_cursor"), page.text("next_cursor") != ""
+	}
+	require.Equal(t, 1, seen[admin.id])
+	require.Equal(t, 1, seen[person.id])
 	for _, list := range []string{"/api/users", "/api/platform/ownerless-organizations"} {
 		w.get(admin, list+"?cursor=x").refused(problem.InvalidRequest)
 	}
@@ -147,7 +152,7 @@ func TestDeletedPersonIsGoneEverywhere(t *testing.T) {
 	gone := w.get(admin, "/api/users/"+person.id).requires(http.StatusOK)
 	require.Equal(t, "deleted", gone.text("state"))
 	require.Empty(t, gone.text("email")+gone.text("name"))
-	require.Len(t, w.get(admin, "/api/users?state=deleted").items(), 1)
+	require.Contains(t, fmt.Sprint(w.get(admin, "/api/users?state=deleted").items()), person.id)
 	require.Equal(t, alone, w.get(admin, "/api/platform/ownerless-organizations").items()[0]["id"])
 	require.Len(t, w.get(admin, "/api/organizations/"+shared+"/members").items(), 1)
 	_, response, err := kratosAdmin(t).GetIdentity(t.Context(), person.id).Execute()

@@ -73,7 +73,11 @@ const SystemRequester = "system"
 
 // Start begins an operation when tx commits. A person has one at a time.
 func (s *Saga) Start(ctx context.Context, tx pgx.Tx, user uuid.UUID, kind Kind, by Requester) (row.UserOperation, error) {
-	steps, err := json.Marshal(planned(kind))
+	return s.start(ctx, tx, user, kind, by, order[kind])
+}
+
+func (s *Saga) start(ctx context.Context, tx pgx.Tx, user uuid.UUID, kind Kind, by Requester, names []string) (row.UserOperation, error) {
+	steps, err := json.Marshal(planned(names))
 	if err != nil {
 		return row.UserOperation{}, err
 	}
@@ -93,7 +97,7 @@ var errBusy = problem.New(problem.OperationInProgress, "Another operation on thi
 
 // followKratos starts what an operator who used Kratos' admin port did not think of.
 func (s *Saga) followKratos(ctx context.Context, tx pgx.Tx, user uuid.UUID, kind Kind) error {
-	_, err := s.Start(ctx, tx, user, kind, Requester{By: SystemRequester})
+	_, err := s.start(ctx, tx, user, kind, Requester{By: SystemRequester}, following[kind])
 	if errors.Is(err, errBusy) { // it is our own operation that was seen
 		return nil
 	}

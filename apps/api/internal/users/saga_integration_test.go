@@ -325,6 +325,22 @@ func TestSuspensionAtKratosIsCompleted(t *testing.T) {
 	require.Len(t, f.work.queued, 1)
 	require.NoError(t, f.saga.Advance(t.Context(), f.work.queued[0]))
 	f.requireSuspended(t, b)
+	require.Equal(t, []string{"sessions", "grants"}, f.work.calls)
+}
+
+func TestOperatorWhoChangedTheirMindAtKratosIsRight(t *testing.T) {
+	f := newFixture(t)
+	f.give(t)
+	suspended := f.ann
+	suspended.Active = false
+	f.kratos.set(suspended)
+	_, err := f.Converge(t.Context(), f.ann.ID)
+	require.NoError(t, err)
+
+	f.kratos.set(f.ann)
+	require.NoError(t, f.saga.Advance(t.Context(), f.work.queued[0]))
+	_, err = f.Admit(t.Context(), token(f.ann))
+	require.NoError(t, err)
 }
 
 func TestSweepFinishesADeletionOfWhichSomethingIsLeft(t *testing.T) {

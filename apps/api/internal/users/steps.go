@@ -29,10 +29,17 @@ var order = map[Kind][]string{
 	},
 }
 
+// following is what is left to do after Kratos was seen to have suspended or deleted somebody by itself. Nothing of it touches the
+// identity: should an operator have changed their mind, or a backup have been restored, Kratos' word stands.
+var following = map[Kind][]string{
+	Suspend: {"end_sessions", "end_grants", "publish", "copy_identity"},
+	Delete:  {"end_grants", "disable_keys", "publish", "leave_organizations", "anonymise"},
+}
+
 // planned are the steps of a new operation.
-func planned(kind Kind) []Step {
-	steps := make([]Step, 0, len(order[kind]))
-	for _, name := range order[kind] {
+func planned(names []string) []Step {
+	steps := make([]Step, 0, len(names))
+	for _, name := range names {
 		steps = append(steps, Step{Name: name})
 	}
 	return steps

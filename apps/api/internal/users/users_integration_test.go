@@ -20,8 +20,6 @@ import (
 	"gatehouse.internal/api/internal/users"
 )
 
-func TestMain(m *testing.M) { databasetest.Main(m) }
-
 // kratos answers from memory, and counts how many read one identity at the same time.
 type kratos struct {
 	mu         sync.Mutex

@@ -52,7 +52,7 @@ func Start(t *testing.T, api string) Kratos {
 	dsn := databasetest.New(t).URL(t, databasetest.Owner) + "&max_conns=20&max_idle_conns=10" // as in the stack
 	public, admin := FreePort(t), FreePort(t)
 	run := func(arguments ...string) *exec.Cmd {
-		command := exec.CommandContext(context.WithoutCancel(t.Context()), program, append(arguments, "-c", file)...)
+		command := exec.CommandContext(context.WithoutCancel(t.Context()), program, append(arguments, "-c", file)...) //nolint:gosec // the stack's own
 		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		command.Env = append(os.Environ(),
 			"DSN="+dsn, "DEV=true", "SQA_OPT_OUT=true",
@@ -105,7 +105,7 @@ func Await(t *testing.T, url string) {
 // FreePort returns a port of loopback that nobody listens on.
 func FreePort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().(*net.TCPAddr).Port
