@@ -131,7 +131,7 @@ func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger
 	dependencies["model"] = model.check
 	dependencies["postgres"] = ready
 	return &App{
-		Public: public, Internal: newInternal(health, s, dependencies, parts.internal(), newChanged(parts.queue)),
+		Public: public, Internal: newInternal(health, s, dependencies, parts.internal(s), newChanged(parts.queue)),
 		settings: s, parts: parts, background: background, health: health,
 	}, nil
 }
@@ -241,10 +241,10 @@ func (p parts) work(s Settings, log *slog.Logger) (service.Part, error) {
 }
 
 // internal are the routes for other services of the stack.
-func (p parts) internal() map[string]http.Handler {
-	return map[string]http.Handler{
-		"GET /internal/revocations":      p.revocations.Handler(web.Refuse),
-		"POST /internal/api-keys/verify": keys.Handler(p.keys, web.Refuse),
+func (p parts) internal(s Settings) map[string]route {
+	return map[string]route{
+		"GET /internal/revocations":      {s.InternalSecret, p.revocations.Handler(web.Refuse)},
+		"POST /internal/api-keys/verify": {s.APIKeys.GateSecret, keys.Handler(p.keys, web.Refuse)},
 	}
 }
 

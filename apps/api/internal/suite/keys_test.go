@@ -48,7 +48,7 @@ func (w *world) verify(secret string) *httptest.ResponseRecorder {
 	w.t.Helper()
 	r := httptest.NewRequestWithContext(w.t.Context(), http.MethodPost, "/internal/api-keys/verify", nil)
 	r.Header.Set("Authorization", "Bearer "+secret)
-	r.Header.Set("X-Gatehouse-Secret", w.settings.InternalSecret.Reveal())
+	r.Header.Set("X-Gatehouse-Secret", w.settings.APIKeys.GateSecret.Reveal())
 	out := httptest.NewRecorder()
 	w.api.Internal.ServeHTTP(out, r)
 	return out
