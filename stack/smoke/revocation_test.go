@@ -26,15 +26,33 @@ const bound = 30 * time.Second
 // refused asks until the answer is no, and says how long that took. From then on it stays no.
 func refused(t *testing.T, ask func() answer) {
 	t.Helper()
-	began, asked := time.Now(), 0
-	for a := ask(); a.status != http.StatusUnauthorized; a = ask() {
-		require.Equal(t, http.StatusOK, a.status, string(a.body))
-		require.Less(t, time.Since(began), bound, "it still works")
-		asked++
-	}
-	t.Logf("refused after %s, %d requests later", time.Since(began).Round(100*time.Microsecond), asked)
+	ended(t, ask)
 	for range 3 {
 		requireProblem(t, ask(), http.StatusUnauthorized, "unauthenticated")
+	}
+}
+
+// ended asks until it is not let in, and returns why.
+func ended(t *testing.T, ask func() answer) answer {
+	t.Helper()
+	began, pause := time.Now(), time.Millisecond
+	a := ask()
+	for ; a.status == http.StatusOK; a = ask() {
+		require.Less(t, time.Since(began), bound, "it still works")
+		<-time.After(pause) // the API limits how often one may ask
+		pause = min(2*pause, 200*time.Millisecond)
+	}
+	t.Logf("refused after %s", time.Since(began).Round(100*time.Microsecond))
+	return a
+}
+
+// stays asks for a while, in which a published entry would have arrived, and is never refused.
+func stays(t *testing.T, ask func() answer) {
+	t.Helper()
+	for range 10 {
+		a := ask()
+		require.Equal(t, http.StatusOK, a.status, string(a.body))
+		<-time.After(100 * time.Millisecond)
 	}
 }
 
@@ -102,7 +120,7 @@ func TestAForgedLogoutEndsNothing(t *testing.T) {
 	p.me(t).identity(t)
 	a := send(t, p.client, request(t, http.MethodGet, "/.ory/self-service/logout?token=forged", nil))
 	require.Equal(t, http.StatusSeeOther, a.status, "the server's answer does not say that it ended nothing")
-	require.Never(t, func() bool { return p.me(t).status != http.StatusOK }, time.Second, 50*time.Millisecond)
+	stays(t, func() answer { return p.me(t) })
 }
 
 func TestEndingOtherSessionsEndsThoseThatTheGateKeeps(t *testing.T) {
@@ -156,7 +174,7 @@ func TestARevokedTokenEndsAlthoughTheGateKeepsIt(t *testing.T) {
 
 	a := form(t, "/oauth2/revoke", url.Values{"token": {token}}, "Authorization", other.basic())
 	require.Equal(t, http.StatusOK, a.status, "the server's answer does not say that it ended nothing")
-	require.Never(t, func() bool { return bearing(t, token)().status != http.StatusOK }, time.Second, 50*time.Millisecond)
+	stays(t, bearing(t, token))
 
 	a = form(t, "/oauth2/revoke", url.Values{"token": {token}}, "Authorization", demoClient().basic())
 	require.Equal(t, http.StatusOK, a.status, string(a.body))
@@ -206,7 +224,8 @@ func TestWhatNobodyAnnouncesEndsWithTheTimeOfTheCaches(t *testing.T) {
 		a := read(t, running.inside(t, "kratos-admin", request(t, http.MethodPatch, "/admin/identities/"+who.ID,
 			strings.NewReader(`[{"op":"replace","path":"/state","value":"inactive"}]`), "Content-Type", "application/json")))
 		require.Equal(t, http.StatusOK, a.status, string(a.body))
-		refused(t, func() answer { return p.me(t) })
+		// By the gate, or by the API whose row shows it first.
+		require.Contains(t, []int{http.StatusUnauthorized, http.StatusForbidden}, ended(t, func() answer { return p.me(t) }).status)
 	})
 	t.Run("a token that was refreshed", func(t *testing.T) {
 		verifier := rand.Text() + rand.Text()

@@ -378,7 +378,7 @@ func TestAnExpiredSessionIsNoSession(t *testing.T) {
 	p := signedIn(t)
 	who := p.me(t).identity(t)
 	running.sql(t, "kratos", "UPDATE sessions SET expires_at = now() - interval '1 hour' WHERE identity_id = '"+uuid.MustParse(who.ID).String()+"'")
-	requireProblem(t, p.me(t), http.StatusUnauthorized, "unauthenticated")
+	refused(t, func() answer { return p.me(t) })
 }
 
 // --- the permission model ---

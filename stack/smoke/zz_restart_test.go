@@ -24,6 +24,7 @@ func TestNoSecretIsInALog(t *testing.T) {
 	for _, key := range set.Keys {
 		secrets = append(secrets, key.Private)
 	}
+	secrets = append(secrets, issued...)
 	if s, isNative := running.(nativeStack); isNative {
 		for _, secret := range s.secrets(t) {
 			secrets = append(secrets, secret)

@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,7 +118,8 @@ func TestASecretReachesOnlyTheServiceThatNeedsIt(t *testing.T) {
 		"kratos-cipher":       {"kratos/kratos.yml"},
 		"kratos-webhook":      {"kratos/kratos.yml", "api/api.yml"},
 		"hydra-system":        {"hydra/hydra.yml"},
-		"api-internal":        {"api/api.yml", "authz/authz.yml", "authz/oathkeeper.yml", "oathkeeper/oathkeeper.yml"},
+		"api-internal":        {"api/api.yml", "authz/authz.yml"},
+		"api-keys":            {"api/api.yml", "authz/rules.yml", "oathkeeper/rules.yml"},
 		"api-consent-csrf":    {"api/api.yml"},
 	}
 	for name, expected := range readers {
@@ -148,6 +151,62 @@ func TestTheClaimsNameTheAudienceOfTheRule(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A request that no rule matches is refused, and one that two match is an error.
+func TestEveryAddressOfTheAPIHasOneRule(t *testing.T) {
+	var rules []struct {
+		ID    string `yaml:"id"`
+		Match struct {
+			URL     string   `yaml:"url"`
+			Methods []string `yaml:"methods"`
+		} `yaml:"match"`
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(written(t, stack(t, topology.Compose(), "authz"))["authz/rules.yml"]), &rules))
+	var document struct {
+		Paths map[string]map[string]yaml.Node `yaml:"paths"`
+	}
+	text, err := os.ReadFile(filepath.Join(root, "apps/api/openapi/openapi.yaml"))
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(text, &document))
+	require.NotEmpty(t, document.Paths)
+	for path, operations := range document.Paths {
+		for method, node := range operations {
+			if method == "parameters" {
+				continue
+			}
+			var operation struct {
+				Access struct {
+					Anyone bool `yaml:"anyone"`
+				} `yaml:"x-access"`
+			}
+			require.NoError(t, node.Decode(&operation))
+			var matching []string
+			for _, rule := range rules {
+				if pattern(rule.Match.URL).MatchString("https://a.example/"+strings.TrimPrefix(path, "/")) && slices.Contains(rule.Match.Methods, strings.ToUpper(method)) {
+					matching = append(matching, rule.ID)
+				}
+			}
+			want := "api"
+			if operation.Access.Anyone {
+				want = "api-public"
+			}
+			require.Equal(t, []string{want}, matching, "%s %s", method, path)
+		}
+	}
+}
+
+// pattern reads a rule's URL: regular expressions stand between < and >.
+func pattern(url string) *regexp.Regexp {
+	var out strings.Builder
+	for _, part := range regexp.MustCompile(`<([^<>]+)>|([^<>]+)`).FindAllStringSubmatch(url, -1) {
+		if part[1] != "" {
+			out.WriteString("(" + part[1] + ")")
+			continue
+		}
+		out.WriteString(regexp.QuoteMeta(part[2]))
+	}
+	return regexp.MustCompile("^" + out.String() + "$")
 }
 
 func TestAnUnknownNameIsAnError(t *testing.T) {

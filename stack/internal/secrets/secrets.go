@@ -36,6 +36,7 @@ var random = map[string]int{
 	"hydra-pagination":   32,
 	"keto-pagination":    32,
 	"api-internal":       32,
+	"api-keys":           32, // the gates and the API
 	"api-consent-csrf":   32,
 	"postgres":           24,
 	"db-kratos":          24,

@@ -4,12 +4,15 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -128,7 +131,7 @@ func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger
 	dependencies["model"] = model.check
 	dependencies["postgres"] = ready
 	return &App{
-		Public: public, Internal: newInternal(health, s, dependencies, parts.internal(), newChanged(parts.queue)),
+		Public: public, Internal: newInternal(health, s, dependencies, parts.internal(s), newChanged(parts.queue)),
 		settings: s, parts: parts, background: background, health: health,
 	}, nil
 }
@@ -238,10 +241,10 @@ func (p parts) work(s Settings, log *slog.Logger) (service.Part, error) {
 }
 
 // internal are the routes for other services of the stack.
-func (p parts) internal() map[string]http.Handler {
-	return map[string]http.Handler{
-		"GET /internal/revocations":      p.revocations.Handler(web.Refuse),
-		"POST /internal/api-keys/verify": keys.Handler(p.keys, web.Refuse),
+func (p parts) internal(s Settings) map[string]route {
+	return map[string]route{
+		"GET /internal/revocations":      {s.InternalSecret, p.revocations.Handler(web.Refuse)},
+		"POST /internal/api-keys/verify": {s.APIKeys.GateSecret, keys.Handler(p.keys, web.Refuse)},
 	}
 }
 
@@ -256,6 +259,10 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 		return nil, err
 	}
 	verifier := newVerifier(s, p)
+	scopes, err := vocabulary()
+	if err != nil {
+		return nil, err
+	}
 	return web.New(web.Settings{
 		Log: log, Metrics: metrics, Spans: p.spans, BehindDoor: s.Mode == edge, PublicURL: s.PublicURL, Document: document.Document, Forwarder: forwarder,
 		Limits: limits, Index: p.index, Guard: &access.Guard{Index: p.keto, Rows: p.rows},
@@ -269,6 +276,9 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 			gatewayOperations:      &gateways.Operations{Pool: p.pool, Changes: p.changes, Rows: p.rows},
 			productOperations:      &products.Operations{Pool: p.pool, Changes: p.changes, Rows: p.rows},
 			auditOperations:        &audit.Operations{Pool: p.pool},
+			keyOperations: &keys.Operations{
+				Pool: p.pool, Changes: p.changes, Scopes: scopes, Environment: environment(s.PublicURL),
+			},
 		},
 		Authenticate: func(r *http.Request) (context.Context, error) { return authenticate(r, verifier, p) },
 	})
@@ -281,6 +291,27 @@ func newLimits(s Settings) (web.Limits, error) {
 	}
 	addresses, err := limit.NewMemory(limit.Policy(s.Limits.PerAddress), time.Now)
 	return web.Limits{PerPrincipal: principals, PerAddress: addresses}, err
+}
+
+// vocabulary is every scope that some operation of the document demands.
+func vocabulary() ([]string, error) {
+	parsed, err := openapi3.NewLoader().LoadFromData(document.Document)
+	if err != nil {
+		return nil, fmt.Errorf("openapi document: %w", err)
+	}
+	rules, err := access.Read(parsed)
+	if err != nil {
+		return nil, fmt.Errorf("openapi document: %w", err)
+	}
+	return rules.Scopes(), nil
+}
+
+// environment is what API keys say of where they belong: plain http is a development stack's.
+func environment(publicURL string) string {
+	if strings.HasPrefix(publicURL, "http://") {
+		return "dev"
+	}
+	return "live"
 }
 
 // authenticate finds out who calls, and that they may still.
@@ -351,6 +382,7 @@ type operations struct {
 	*gatewayOperations
 	*productOperations
 	*auditOperations
+	*keyOperations
 }
 
 type (
@@ -361,6 +393,7 @@ type (
 	gatewayOperations      = gateways.Operations
 	productOperations      = products.Operations
 	auditOperations        = audit.Operations
+	keyOperations          = keys.Operations
 )
 
 // GetPublicHealth says that requests are answered, and nothing about what stands behind.

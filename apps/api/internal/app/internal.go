@@ -14,13 +14,14 @@ import (
 	"gatehouse.internal/api/internal/problem"
 	"gatehouse.internal/api/internal/users"
 	"gatehouse.internal/api/internal/web"
+	"gatehouse.internal/libs/config"
 	"gatehouse.internal/libs/service"
 )
 
 // newInternal builds what the internal port serves: probes and metrics for anyone who reaches it, and
-// everything under /internal/ for those who know the shared secret: the routes, by their patterns, and health. Kratos has a
-// secret of its own for its one address.
-func newInternal(health *service.Health, s Settings, dependencies map[string]service.Check, routes map[string]http.Handler, changed users.Changed) http.Handler {
+// everything under /internal/ for those who know a secret: the shared one, or where a route has one, its own. Kratos and
+// the gates have secrets of their own for their one address.
+func newInternal(health *service.Health, s Settings, dependencies map[string]service.Check, routes map[string]route, changed users.Changed) http.Handler {
 	mux := http.NewServeMux()
 	health.Register(mux)
 
@@ -30,11 +31,17 @@ func newInternal(health *service.Health, s Settings, dependencies map[string]ser
 		_ = json.NewEncoder(w).Encode(states(r.Context(), dependencies)) // the caller is gone
 	})
 	for pattern, route := range routes {
-		shared.Handle(pattern, route)
+		mux.Handle(pattern, knows(route.secret.Reveal(), route.handler))
 	}
 	mux.Handle("/internal/", knows(s.InternalSecret.Reveal(), shared))
 	mux.Handle("POST /internal/kratos/identity-changed", knows(s.Kratos.WebhookSecret.Reveal(), changed))
 	return mux
+}
+
+// route is what answers at an address, for those who know its secret.
+type route struct {
+	secret  config.Secret
+	handler http.Handler
 }
 
 // secretHeader carries the secret where Authorization carries something else: a gate that asks about an API key

@@ -27,9 +27,9 @@ func TestInternalPort(t *testing.T) {
 	handler := newInternal(health, valid(), map[string]service.Check{
 		"keto":   func(context.Context) error { return nil },
 		"kratos": func(context.Context) error { return errors.New("readiness answered 503") },
-	}, map[string]http.Handler{"GET /internal/route": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	}, map[string]route{"GET /internal/route": {secret + "!", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
-	})}, users.Changed{Refuse: web.Refuse})
+	})}}, users.Changed{Refuse: web.Refuse})
 	get := func(path, authorization string, separate ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 		r.Header.Set("Authorization", authorization)
@@ -56,10 +56,13 @@ func TestInternalPort(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, get("/internal/nothing", "").Code)
 	require.Equal(t, http.StatusNotFound, get("/internal/nothing", "Bearer "+secret).Code)
 
-	require.Equal(t, http.StatusNoContent, get("/internal/route", "Bearer "+secret).Code)
-	require.Equal(t, http.StatusNoContent, get("/internal/route", "Bearer gh_key", secret).Code)
+	own := secret + "!"
+	require.Equal(t, http.StatusNoContent, get("/internal/route", "Bearer "+own).Code)
+	require.Equal(t, http.StatusNoContent, get("/internal/route", "Bearer gh_key", own).Code)
 	require.Equal(t, http.StatusUnauthorized, get("/internal/route", "Bearer gh_key").Code)
-	require.Equal(t, http.StatusUnauthorized, get("/internal/route", "Bearer "+secret, "wrong").Code)
+	require.Equal(t, http.StatusUnauthorized, get("/internal/route", "Bearer "+own, "wrong").Code)
+	require.Equal(t, http.StatusUnauthorized, get("/internal/route", "Bearer "+secret).Code, "it has one of its own")
+	require.Equal(t, http.StatusUnauthorized, get("/internal/health", "Bearer "+own).Code, "which opens nothing else")
 
 	w := get("/internal/health", "Bearer "+secret)
 	require.Equal(t, http.StatusOK, w.Code)

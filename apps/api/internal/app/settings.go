@@ -42,6 +42,10 @@ type Settings struct {
 		// WebhookSecret is what Kratos shows when it says that an identity changed. It opens nothing else.
 		WebhookSecret config.Secret `mapstructure:"webhook_secret"`
 	} `mapstructure:"kratos"`
+	APIKeys struct {
+		// GateSecret is what a gate shows when it asks about an API key. It opens nothing else.
+		GateSecret config.Secret `mapstructure:"gate_secret"`
+	} `mapstructure:"api_keys"`
 	Hydra struct {
 		PublicURL string `mapstructure:"public_url"`
 		AdminURL  string `mapstructure:"admin_url"`
@@ -143,6 +147,8 @@ func (s Settings) Verify() error {
 		{s.Kratos.PublicURL != s.Kratos.AdminURL || s.Kratos.AdminURL == "", "kratos.admin_url: must not be the public one"},
 		{len(s.Kratos.WebhookSecret) >= secretLength, "kratos.webhook_secret: needs at least 32 characters"},
 		{s.Kratos.WebhookSecret != s.InternalSecret || s.InternalSecret == "", "kratos.webhook_secret: must not be internal_secret"},
+		{len(s.APIKeys.GateSecret) >= secretLength, "api_keys.gate_secret: needs at least 32 characters"},
+		{s.APIKeys.GateSecret != s.InternalSecret || s.InternalSecret == "", "api_keys.gate_secret: must not be internal_secret"},
 		{isURL(s.Hydra.PublicURL), "hydra.public_url: must be an http URL"},
 		{isURL(s.Hydra.AdminURL), "hydra.admin_url: must be an http URL"},
 		{s.Hydra.PublicURL != s.Hydra.AdminURL || s.Hydra.AdminURL == "", "hydra.admin_url: must not be the public one"},

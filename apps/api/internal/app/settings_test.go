@@ -22,6 +22,7 @@ func valid() Settings {
 	s.IdentityToken.JWKSURL = "http://127.0.0.1:9192/.well-known/jwks.json"
 	s.Kratos.PublicURL, s.Kratos.AdminURL = "http://127.0.0.1:4433", "http://127.0.0.1:4434"
 	s.Kratos.WebhookSecret = secret + "?"
+	s.APIKeys.GateSecret = secret + "#"
 	s.Hydra.PublicURL, s.Hydra.AdminURL = "http://127.0.0.1:4444", "http://127.0.0.1:4445"
 	s.Keto.ReadURL, s.Keto.WriteURL = "http://127.0.0.1:4466", "http://127.0.0.1:4467"
 	return s
@@ -33,7 +34,7 @@ func TestSettingsReportEveryProblemAtOnce(t *testing.T) {
 	err := Settings{Mode: "open"}.Verify()
 	for _, key := range []string{
 		"mode", "public_url", "public.address", "internal.address", "internal_secret", "database.url",
-		"database.max_connections", "kratos.public_url", "kratos.admin_url", "kratos.webhook_secret", "hydra.public_url", "hydra.admin_url",
+		"database.max_connections", "kratos.public_url", "kratos.admin_url", "kratos.webhook_secret", "api_keys.gate_secret", "hydra.public_url", "hydra.admin_url",
 		"keto.read_url", "keto.write_url", "reconcile.interval", "sweep.interval", "consent.csrf_secret", "upstream_timeout", "drain", "log.level",
 	} {
 		require.ErrorContains(t, err, key+":")
@@ -52,6 +53,7 @@ func TestUnsafeSettingsAreRefused(t *testing.T) {
 		"sweep.interval":              func(s *Settings) { s.Sweep.Interval = time.Second },
 		"reconcile.max_deleted_share": func(s *Settings) { s.Reconcile.MaxDeletedShare = 1.1 },
 		"consent.csrf_secret":         func(s *Settings) { s.Consent.CSRFSecret = s.InternalSecret },
+		"api_keys.gate_secret":        func(s *Settings) { s.APIKeys.GateSecret = s.InternalSecret },
 		"kratos.webhook_secret":       func(s *Settings) { s.Kratos.WebhookSecret = s.InternalSecret },
 		"kratos.admin_url":            func(s *Settings) { s.Kratos.AdminURL = s.Kratos.PublicURL },
 		"hydra.admin_url":             func(s *Settings) { s.Hydra.AdminURL = s.Hydra.PublicURL },

@@ -56,8 +56,8 @@ func (e Entry) verify() error {
 	return nil
 }
 
-// Publish adds entries to the feed when tx commits. Call it last: until tx ends nobody else can publish. End what is
-// taken away at its issuer before, or a follower that believes the entry has already passed could be shown a new one.
+// Publish adds entries to the feed when tx commits. Call it last: until tx ends nobody else can publish. What is taken
+// away must have ended at its issuer before: an entry takes nothing from what is issued after it.
 func Publish(ctx context.Context, tx pgx.Tx, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil

@@ -69,7 +69,7 @@ func (r *Registry) Verify(ctx context.Context, text string) (principal.KeyRecord
 	if found.Unnoticed {
 		r.notice(ctx, found.ApiKey.ID)
 	}
-	return record(found.ApiKey), nil
+	return known(found.ApiKey), nil
 }
 
 func (r *Registry) byPrefix(ctx context.Context, prefix string) (row.FindByPrefixRow, error) {
@@ -160,6 +160,6 @@ func (r *Registry) notice(ctx context.Context, id uuid.UUID) {
 	}
 }
 
-func record(key row.ApiKey) principal.KeyRecord {
+func known(key row.ApiKey) principal.KeyRecord {
 	return principal.KeyRecord{ID: key.ID, Scopes: key.Scopes, Expires: key.ExpiresAt, Issued: key.UpdatedAt}
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -52,6 +53,7 @@ func (p *people) Admit(_ context.Context, who principal.Principal) (users.User, 
 type fixture struct {
 	*keys.Registry
 	pool         *pgxpool.Pool
+	db           databasetest.Database
 	people       *people
 	logs         *bytes.Buffer
 	ann, bob     uuid.UUID
@@ -66,7 +68,7 @@ func newFixture(t *testing.T) fixture {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	f := fixture{
-		pool: pool, people: &people{gone: map[uuid.UUID]error{}}, logs: &bytes.Buffer{},
+		pool: pool, db: db, people: &people{gone: map[uuid.UUID]error{}}, logs: &bytes.Buffer{},
 		ann: uuid.New(), bob: uuid.New(), organization: uuid.New(),
 	}
 	f.Registry = keys.NewRegistry(pool, f.people, slog.New(slog.NewJSONHandler(f.logs, nil)), 10*time.Second)
@@ -298,4 +300,36 @@ func TestOutageIsNotANo(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, f.verify(t, one).Code)
 	require.Equal(t, http.StatusUnauthorized, f.verify(t, "gh_mistyped").Code, "nobody is asked about these")
 	require.NotContains(t, f.logs.String(), one)
+}
+
+// Anyone may send what looks like a key.
+func TestWhoTriesKeysLeavesConnectionsToOthers(t *testing.T) {
+	f := newFixture(t)
+	superuser, err := pgx.Connect(t.Context(), f.db.URL(t, "none"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, superuser.Close(context.Background())) }()
+	blocking, err := superuser.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = blocking.Exec(t.Context(), "LOCK TABLE api_keys")
+	require.NoError(t, err)
+
+	var trying sync.WaitGroup
+	errs := make(chan error, 30)
+	for range cap(errs) {
+		trying.Go(func() {
+			_, err := f.Verify(context.Background(), one)
+			errs <- err
+		})
+	}
+	require.Eventually(t, func() bool { return f.pool.Stat().AcquiredConns() == 5 }, 10*time.Second, time.Millisecond)
+	var found int
+	require.NoError(t, f.pool.QueryRow(t.Context(), "SELECT count(*) FROM users").Scan(&found))
+	require.LessOrEqual(t, f.pool.Stat().AcquiredConns(), int32(5))
+
+	require.NoError(t, blocking.Rollback(t.Context()))
+	trying.Wait()
+	close(errs)
+	for err := range errs {
+		require.ErrorIs(t, err, keys.ErrRejected)
+	}
 }

@@ -37,7 +37,7 @@ func (*Operations) GetMe(ctx context.Context, _ openapi.GetMeRequestObject) (ope
 		err = me.FromMeClient(openapi.MeClient{Id: caller.ClientID, Scopes: scopes(caller)})
 		return openapi.GetMe200JSONResponse(me), err
 	case principal.APIKey:
-		err = me.FromMeApiKey(openapi.MeApiKey{
+		err = me.FromMeAPIKey(openapi.MeAPIKey{
 			Id: caller.KeyID, Scopes: scopes(caller), OrganizationId: known(caller.OrganizationID), UserId: known(caller.UserID),
 		})
 		return openapi.GetMe200JSONResponse(me), err

@@ -181,15 +181,15 @@ func (e HealthStatus) Valid() bool {
 	}
 }
 
-// Defines values for MeApiKeyType.
+// Defines values for MeAPIKeyType.
 const (
-	MeApiKeyTypeApiKey MeApiKeyType = "api_key"
+	MeAPIKeyTypeAPIKey MeAPIKeyType = "api_key"
 )
 
-// Valid indicates whether the value is a known member of the MeApiKeyType enum.
-func (e MeApiKeyType) Valid() bool {
+// Valid indicates whether the value is a known member of the MeAPIKeyType enum.
+func (e MeAPIKeyType) Valid() bool {
 	switch e {
-	case MeApiKeyTypeApiKey:
+	case MeAPIKeyTypeAPIKey:
 		return true
 	default:
 		return false
@@ -359,6 +359,72 @@ func (e ExportAuditEventsParamsFormat) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// APIKey A credential for programs, sent as `Authorization: Bearer gh_…`. What it may do is within its scopes what its owner was
+// granted: a person's key may do what the person may, an organization's key what it was given on gateways itself. An
+// organization's key works while the person who was shown its secret last belongs to the organization.
+type APIKey struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy Who was shown the secret last.
+	CreatedBy openapi_types.UUID `json:"created_by"`
+	ExpiresAt *time.Time         `json:"expires_at,omitempty"`
+	Id        openapi_types.UUID `json:"id"`
+
+	// LastUsedAt To the hour.
+	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
+	Name       Name       `json:"name"`
+
+	// Prefix What it begins with; not secret.
+	Prefix    string     `json:"prefix"`
+	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+	Scopes    []string   `json:"scopes"`
+	UpdatedAt time.Time  `json:"updated_at"`
+}
+
+// APIKeyChange defines model for APIKeyChange.
+type APIKeyChange struct {
+	Name Name `json:"name"`
+}
+
+// APIKeyInput defines model for APIKeyInput.
+type APIKeyInput struct {
+	// ExpiresAt In the future. Without it the key works until it is revoked.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Name      Name       `json:"name"`
+
+	// Scopes Of those that operations of this document ask for (`x-access`).
+	Scopes []string `json:"scopes"`
+}
+
+// APIKeyPage defines model for APIKeyPage.
+type APIKeyPage struct {
+	Items      []APIKey `json:"items"`
+	NextCursor *string  `json:"next_cursor,omitempty"`
+}
+
+// APIKeyWithSecret defines model for APIKeyWithSecret.
+type APIKeyWithSecret struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy Who was shown the secret last.
+	CreatedBy openapi_types.UUID `json:"created_by"`
+	ExpiresAt *time.Time         `json:"expires_at,omitempty"`
+	Id        openapi_types.UUID `json:"id"`
+
+	// LastUsedAt To the hour.
+	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
+	Name       Name       `json:"name"`
+
+	// Prefix What it begins with; not secret.
+	Prefix    string     `json:"prefix"`
+	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+	Scopes    []string   `json:"scopes"`
+
+	// Secret Shown once. A request that is repeated with its Idempotency-Key is answered without it.
+	Secret    *string   `json:"secret,omitempty"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // AccessPage defines model for AccessPage.
@@ -552,17 +618,17 @@ type Me struct {
 	union json.RawMessage
 }
 
-// MeApiKey An API key, of the organization or the person that is named.
-type MeApiKey struct {
+// MeAPIKey An API key, of the organization or the person that is named.
+type MeAPIKey struct {
 	Id             openapi_types.UUID  `json:"id"`
 	OrganizationId *openapi_types.UUID `json:"organization_id,omitempty"`
 	Scopes         []string            `json:"scopes"`
-	Type           MeApiKeyType        `json:"type"`
+	Type           MeAPIKeyType        `json:"type"`
 	UserId         *openapi_types.UUID `json:"user_id,omitempty"`
 }
 
-// MeApiKeyType defines model for MeApiKey.Type.
-type MeApiKeyType string
+// MeAPIKeyType defines model for MeAPIKey.Type.
+type MeAPIKeyType string
 
 // MeClient A machine that acts for itself.
 type MeClient struct {
@@ -959,6 +1025,9 @@ type UserState string
 // Visibility Who may see it. Of a private product those who may edit the gateway.
 type Visibility string
 
+// APIKeyID defines model for APIKeyID.
+type APIKeyID = openapi_types.UUID
+
 // AccessCursor defines model for AccessCursor.
 type AccessCursor = string
 
@@ -1099,6 +1168,44 @@ type RestoreRevisionParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// ListMyAPIKeysParams defines parameters for ListMyAPIKeys.
+type ListMyAPIKeysParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CreateMyAPIKeyParams defines parameters for CreateMyAPIKey.
+type CreateMyAPIKeyParams struct {
+	// IdempotencyKey The same request with the same key, sent again within 24 hours, is not carried out again and gets the first answer
+	// (without secrets). The key belongs to caller, operation and organization.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RevokeMyAPIKeyParams defines parameters for RevokeMyAPIKey.
+type RevokeMyAPIKeyParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdateMyAPIKeyParams defines parameters for UpdateMyAPIKey.
+type UpdateMyAPIKeyParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// RotateMyAPIKeyParams defines parameters for RotateMyAPIKey.
+type RotateMyAPIKeyParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey The same request with the same key, sent again within 24 hours, is not carried out again and gets the first answer
+	// (without secrets). The key belongs to caller, operation and organization.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // GetConsentParams defines parameters for GetConsent.
 type GetConsentParams struct {
 	ConsentChallenge Challenge `form:"consent_challenge" json:"consent_challenge"`
@@ -1135,6 +1242,44 @@ type DeleteOrganizationParams struct {
 type UpdateOrganizationParams struct {
 	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListOrganizationAPIKeysParams defines parameters for ListOrganizationAPIKeys.
+type ListOrganizationAPIKeysParams struct {
+	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CreateOrganizationAPIKeyParams defines parameters for CreateOrganizationAPIKey.
+type CreateOrganizationAPIKeyParams struct {
+	// IdempotencyKey The same request with the same key, sent again within 24 hours, is not carried out again and gets the first answer
+	// (without secrets). The key belongs to caller, operation and organization.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RevokeOrganizationAPIKeyParams defines parameters for RevokeOrganizationAPIKey.
+type RevokeOrganizationAPIKeyParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdateOrganizationAPIKeyParams defines parameters for UpdateOrganizationAPIKey.
+type UpdateOrganizationAPIKeyParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// RotateOrganizationAPIKeyParams defines parameters for RotateOrganizationAPIKey.
+type RotateOrganizationAPIKeyParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey The same request with the same key, sent again within 24 hours, is not carried out again and gets the first answer
+	// (without secrets). The key belongs to caller, operation and organization.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListAuditEventsParams defines parameters for ListAuditEvents.
@@ -1314,6 +1459,12 @@ type PutGrantJSONRequestBody = GrantInput
 // CreateProductJSONRequestBody defines body for CreateProduct for application/json ContentType.
 type CreateProductJSONRequestBody = ProductInput
 
+// CreateMyAPIKeyJSONRequestBody defines body for CreateMyAPIKey for application/json ContentType.
+type CreateMyAPIKeyJSONRequestBody = APIKeyInput
+
+// UpdateMyAPIKeyJSONRequestBody defines body for UpdateMyAPIKey for application/json ContentType.
+type UpdateMyAPIKeyJSONRequestBody = APIKeyChange
+
 // CheckMyPermissionsJSONRequestBody defines body for CheckMyPermissions for application/json ContentType.
 type CheckMyPermissionsJSONRequestBody = PermissionQuestions
 
@@ -1325,6 +1476,12 @@ type CreateOrganizationJSONRequestBody = OrganizationInput
 
 // UpdateOrganizationJSONRequestBody defines body for UpdateOrganization for application/json ContentType.
 type UpdateOrganizationJSONRequestBody = OrganizationChange
+
+// CreateOrganizationAPIKeyJSONRequestBody defines body for CreateOrganizationAPIKey for application/json ContentType.
+type CreateOrganizationAPIKeyJSONRequestBody = APIKeyInput
+
+// UpdateOrganizationAPIKeyJSONRequestBody defines body for UpdateOrganizationAPIKey for application/json ContentType.
+type UpdateOrganizationAPIKeyJSONRequestBody = APIKeyChange
 
 // CreateGatewayJSONRequestBody defines body for CreateGateway for application/json ContentType.
 type CreateGatewayJSONRequestBody = GatewayInput
@@ -1506,15 +1663,15 @@ func (t *Me) MergeMeClient(v MeClient) error {
 	return err
 }
 
-// AsMeApiKey returns the union data inside the Me as a MeApiKey
-func (t Me) AsMeApiKey() (MeApiKey, error) {
-	var body MeApiKey
+// AsMeAPIKey returns the union data inside the Me as a MeAPIKey
+func (t Me) AsMeAPIKey() (MeAPIKey, error) {
+	var body MeAPIKey
 	err := json.Unmarshal(t.union, &body)
 	return body, err
 }
 
-// FromMeApiKey overwrites any union data inside the Me as the provided MeApiKey
-func (t *Me) FromMeApiKey(v MeApiKey) error {
+// FromMeAPIKey overwrites any union data inside the Me as the provided MeAPIKey
+func (t *Me) FromMeAPIKey(v MeAPIKey) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -1524,8 +1681,8 @@ func (t *Me) FromMeApiKey(v MeApiKey) error {
 	return err
 }
 
-// MergeMeApiKey performs a merge with any union data inside the Me, using the provided MeApiKey
-func (t *Me) MergeMeApiKey(v MeApiKey) error {
+// MergeMeAPIKey performs a merge with any union data inside the Me, using the provided MeAPIKey
+func (t *Me) MergeMeAPIKey(v MeAPIKey) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -1555,7 +1712,7 @@ func (t Me) ValueByDiscriminator() (interface{}, error) {
 	}
 	switch discriminator {
 	case "api_key":
-		return t.AsMeApiKey()
+		return t.AsMeAPIKey()
 	case "client":
 		return t.AsMeClient()
 	case "user":
@@ -1631,6 +1788,24 @@ type ServerInterface interface {
 	// GetMe Who is calling.
 	// (GET /api/me)
 	GetMe(c *gin.Context)
+	// ListMyAPIKeys The caller's own API keys, revoked ones too.
+	// (GET /api/me/api-keys)
+	ListMyAPIKeys(c *gin.Context, params ListMyAPIKeysParams)
+	// CreateMyAPIKey A new API key. Its secret is answered this once.
+	// (POST /api/me/api-keys)
+	CreateMyAPIKey(c *gin.Context, params CreateMyAPIKeyParams)
+	// RevokeMyAPIKey Revoke it. It works no more, at once, and stays in the list.
+	// (DELETE /api/me/api-keys/{key})
+	RevokeMyAPIKey(c *gin.Context, key APIKeyID, params RevokeMyAPIKeyParams)
+	// GetMyAPIKey One API key.
+	// (GET /api/me/api-keys/{key})
+	GetMyAPIKey(c *gin.Context, key APIKeyID)
+	// UpdateMyAPIKey Another name.
+	// (PATCH /api/me/api-keys/{key})
+	UpdateMyAPIKey(c *gin.Context, key APIKeyID, params UpdateMyAPIKeyParams)
+	// RotateMyAPIKey Another secret for the same key, answered this once. The one before works no more, at once.
+	// (POST /api/me/api-keys/{key}/rotate)
+	RotateMyAPIKey(c *gin.Context, key APIKeyID, params RotateMyAPIKeyParams)
 	// CheckMyPermissions What the caller may do, as far as permits say.
 	// (POST /api/me/permissions)
 	CheckMyPermissions(c *gin.Context)
@@ -1664,6 +1839,24 @@ type ServerInterface interface {
 	// UpdateOrganization Another name, another slug.
 	// (PATCH /api/organizations/{organization})
 	UpdateOrganization(c *gin.Context, organization OrganizationID, params UpdateOrganizationParams)
+	// ListOrganizationAPIKeys The organization's API keys, revoked ones too.
+	// (GET /api/organizations/{organization}/api-keys)
+	ListOrganizationAPIKeys(c *gin.Context, organization OrganizationID, params ListOrganizationAPIKeysParams)
+	// CreateOrganizationAPIKey A new API key. Its secret is answered this once.
+	// (POST /api/organizations/{organization}/api-keys)
+	CreateOrganizationAPIKey(c *gin.Context, organization OrganizationID, params CreateOrganizationAPIKeyParams)
+	// RevokeOrganizationAPIKey Revoke it. It works no more, at once, and stays in the list.
+	// (DELETE /api/organizations/{organization}/api-keys/{key})
+	RevokeOrganizationAPIKey(c *gin.Context, organization OrganizationID, key APIKeyID, params RevokeOrganizationAPIKeyParams)
+	// GetOrganizationAPIKey One API key.
+	// (GET /api/organizations/{organization}/api-keys/{key})
+	GetOrganizationAPIKey(c *gin.Context, organization OrganizationID, key APIKeyID)
+	// UpdateOrganizationAPIKey Another name.
+	// (PATCH /api/organizations/{organization}/api-keys/{key})
+	UpdateOrganizationAPIKey(c *gin.Context, organization OrganizationID, key APIKeyID, params UpdateOrganizationAPIKeyParams)
+	// RotateOrganizationAPIKey Another secret for the same key, answered this once. The one before works no more, at once.
+	// (POST /api/organizations/{organization}/api-keys/{key}/rotate)
+	RotateOrganizationAPIKey(c *gin.Context, organization OrganizationID, key APIKeyID, params RotateOrganizationAPIKeyParams)
 	// ListAuditEvents Who did what, newest first.
 	// (GET /api/organizations/{organization}/audit)
 	ListAuditEvents(c *gin.Context, organization OrganizationID, params ListAuditEventsParams)
@@ -2551,6 +2744,272 @@ func (siw *ServerInterfaceWrapper) GetMe(c *gin.Context) {
 	siw.Handler.GetMe(c)
 }
 
+// ListMyAPIKeys operation middleware
+func (siw *ServerInterfaceWrapper) ListMyAPIKeys(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListMyAPIKeysParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListMyAPIKeys(c, params)
+}
+
+// CreateMyAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) CreateMyAPIKey(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateMyAPIKeyParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateMyAPIKey(c, params)
+}
+
+// RevokeMyAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) RevokeMyAPIKey(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key" -------------
+	var key APIKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", c.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter key: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeMyAPIKeyParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RevokeMyAPIKey(c, key, params)
+}
+
+// GetMyAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) GetMyAPIKey(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key" -------------
+	var key APIKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", c.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter key: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetMyAPIKey(c, key)
+}
+
+// UpdateMyAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) UpdateMyAPIKey(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key" -------------
+	var key APIKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", c.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter key: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateMyAPIKeyParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UpdateMyAPIKey(c, key, params)
+}
+
+// RotateMyAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) RotateMyAPIKey(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key" -------------
+	var key APIKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", c.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter key: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateMyAPIKeyParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RotateMyAPIKey(c, key, params)
+}
+
 // CheckMyPermissions operation middleware
 func (siw *ServerInterfaceWrapper) CheckMyPermissions(c *gin.Context) {
 
@@ -2867,6 +3326,326 @@ func (siw *ServerInterfaceWrapper) UpdateOrganization(c *gin.Context) {
 	}
 
 	siw.Handler.UpdateOrganization(c, organization, params)
+}
+
+// ListOrganizationAPIKeys operation middleware
+func (siw *ServerInterfaceWrapper) ListOrganizationAPIKeys(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOrganizationAPIKeysParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListOrganizationAPIKeys(c, organization, params)
+}
+
+// CreateOrganizationAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) CreateOrganizationAPIKey(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateOrganizationAPIKeyParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateOrganizationAPIKey(c, organization, params)
+}
+
+// RevokeOrganizationAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) RevokeOrganizationAPIKey(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "key" -------------
+	var key APIKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", c.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter key: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeOrganizationAPIKeyParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RevokeOrganizationAPIKey(c, organization, key, params)
+}
+
+// GetOrganizationAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) GetOrganizationAPIKey(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "key" -------------
+	var key APIKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", c.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter key: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetOrganizationAPIKey(c, organization, key)
+}
+
+// UpdateOrganizationAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) UpdateOrganizationAPIKey(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "key" -------------
+	var key APIKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", c.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter key: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateOrganizationAPIKeyParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UpdateOrganizationAPIKey(c, organization, key, params)
+}
+
+// RotateOrganizationAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) RotateOrganizationAPIKey(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "key" -------------
+	var key APIKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", c.Param("key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter key: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateOrganizationAPIKeyParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RotateOrganizationAPIKey(c, organization, key, params)
 }
 
 // ListAuditEvents operation middleware
@@ -4118,6 +4897,12 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/gateways/:gateway/revisions/:number/restore", wrapper.RestoreRevision)
 	router.DELETE(options.BaseURL+"/api/me", wrapper.DeleteMe)
 	router.GET(options.BaseURL+"/api/me", wrapper.GetMe)
+	router.GET(options.BaseURL+"/api/me/api-keys", wrapper.ListMyAPIKeys)
+	router.POST(options.BaseURL+"/api/me/api-keys", wrapper.CreateMyAPIKey)
+	router.DELETE(options.BaseURL+"/api/me/api-keys/:key", wrapper.RevokeMyAPIKey)
+	router.GET(options.BaseURL+"/api/me/api-keys/:key", wrapper.GetMyAPIKey)
+	router.PATCH(options.BaseURL+"/api/me/api-keys/:key", wrapper.UpdateMyAPIKey)
+	router.POST(options.BaseURL+"/api/me/api-keys/:key/rotate", wrapper.RotateMyAPIKey)
 	router.POST(options.BaseURL+"/api/me/permissions", wrapper.CheckMyPermissions)
 	router.DELETE(options.BaseURL+"/api/me/sessions", wrapper.EndMyOtherSessions)
 	router.GET(options.BaseURL+"/api/me/sessions", wrapper.ListMySessions)
@@ -4129,6 +4914,12 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.DELETE(options.BaseURL+"/api/organizations/:organization", wrapper.DeleteOrganization)
 	router.GET(options.BaseURL+"/api/organizations/:organization", wrapper.GetOrganization)
 	router.PATCH(options.BaseURL+"/api/organizations/:organization", wrapper.UpdateOrganization)
+	router.GET(options.BaseURL+"/api/organizations/:organization/api-keys", wrapper.ListOrganizationAPIKeys)
+	router.POST(options.BaseURL+"/api/organizations/:organization/api-keys", wrapper.CreateOrganizationAPIKey)
+	router.DELETE(options.BaseURL+"/api/organizations/:organization/api-keys/:key", wrapper.RevokeOrganizationAPIKey)
+	router.GET(options.BaseURL+"/api/organizations/:organization/api-keys/:key", wrapper.GetOrganizationAPIKey)
+	router.PATCH(options.BaseURL+"/api/organizations/:organization/api-keys/:key", wrapper.UpdateOrganizationAPIKey)
+	router.POST(options.BaseURL+"/api/organizations/:organization/api-keys/:key/rotate", wrapper.RotateOrganizationAPIKey)
 	router.GET(options.BaseURL+"/api/organizations/:organization/audit", wrapper.ListAuditEvents)
 	router.GET(options.BaseURL+"/api/organizations/:organization/audit/export", wrapper.ExportAuditEvents)
 	router.GET(options.BaseURL+"/api/organizations/:organization/deletion", wrapper.GetOrganizationDeletion)
@@ -4648,6 +5439,181 @@ func (response GetMe200JSONResponse) VisitGetMeResponse(w http.ResponseWriter) e
 	return err
 }
 
+type ListMyAPIKeysRequestObject struct {
+	Params ListMyAPIKeysParams
+}
+
+type ListMyAPIKeysResponseObject interface {
+	VisitListMyAPIKeysResponse(w http.ResponseWriter) error
+}
+
+type ListMyAPIKeys200JSONResponse APIKeyPage
+
+func (response ListMyAPIKeys200JSONResponse) VisitListMyAPIKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateMyAPIKeyRequestObject struct {
+	Params CreateMyAPIKeyParams
+	Body   *CreateMyAPIKeyJSONRequestBody
+}
+
+type CreateMyAPIKeyResponseObject interface {
+	VisitCreateMyAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type CreateMyAPIKey201ResponseHeaders struct {
+	ETag     *string
+	Location *string
+}
+
+type CreateMyAPIKey201JSONResponse struct {
+	Body    APIKeyWithSecret
+	Headers CreateMyAPIKey201ResponseHeaders
+}
+
+func (response CreateMyAPIKey201JSONResponse) VisitCreateMyAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeMyAPIKeyRequestObject struct {
+	Key    APIKeyID `json:"key"`
+	Params RevokeMyAPIKeyParams
+}
+
+type RevokeMyAPIKeyResponseObject interface {
+	VisitRevokeMyAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type RevokeMyAPIKey204Response struct {
+}
+
+func (response RevokeMyAPIKey204Response) VisitRevokeMyAPIKeyResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetMyAPIKeyRequestObject struct {
+	Key APIKeyID `json:"key"`
+}
+
+type GetMyAPIKeyResponseObject interface {
+	VisitGetMyAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type GetMyAPIKey200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetMyAPIKey200JSONResponse struct {
+	Body    APIKey
+	Headers GetMyAPIKey200ResponseHeaders
+}
+
+func (response GetMyAPIKey200JSONResponse) VisitGetMyAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateMyAPIKeyRequestObject struct {
+	Key    APIKeyID `json:"key"`
+	Params UpdateMyAPIKeyParams
+	Body   *UpdateMyAPIKeyJSONRequestBody
+}
+
+type UpdateMyAPIKeyResponseObject interface {
+	VisitUpdateMyAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type UpdateMyAPIKey200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateMyAPIKey200JSONResponse struct {
+	Body    APIKey
+	Headers UpdateMyAPIKey200ResponseHeaders
+}
+
+func (response UpdateMyAPIKey200JSONResponse) VisitUpdateMyAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateMyAPIKeyRequestObject struct {
+	Key    APIKeyID `json:"key"`
+	Params RotateMyAPIKeyParams
+}
+
+type RotateMyAPIKeyResponseObject interface {
+	VisitRotateMyAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type RotateMyAPIKey200ResponseHeaders struct {
+	ETag *string
+}
+
+type RotateMyAPIKey200JSONResponse struct {
+	Body    APIKeyWithSecret
+	Headers RotateMyAPIKey200ResponseHeaders
+}
+
+func (response RotateMyAPIKey200JSONResponse) VisitRotateMyAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CheckMyPermissionsRequestObject struct {
 	Body *CheckMyPermissionsJSONRequestBody
 }
@@ -4894,6 +5860,187 @@ type UpdateOrganization200JSONResponse struct {
 }
 
 func (response UpdateOrganization200JSONResponse) VisitUpdateOrganizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOrganizationAPIKeysRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Params       ListOrganizationAPIKeysParams
+}
+
+type ListOrganizationAPIKeysResponseObject interface {
+	VisitListOrganizationAPIKeysResponse(w http.ResponseWriter) error
+}
+
+type ListOrganizationAPIKeys200JSONResponse APIKeyPage
+
+func (response ListOrganizationAPIKeys200JSONResponse) VisitListOrganizationAPIKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOrganizationAPIKeyRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Params       CreateOrganizationAPIKeyParams
+	Body         *CreateOrganizationAPIKeyJSONRequestBody
+}
+
+type CreateOrganizationAPIKeyResponseObject interface {
+	VisitCreateOrganizationAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type CreateOrganizationAPIKey201ResponseHeaders struct {
+	ETag     *string
+	Location *string
+}
+
+type CreateOrganizationAPIKey201JSONResponse struct {
+	Body    APIKeyWithSecret
+	Headers CreateOrganizationAPIKey201ResponseHeaders
+}
+
+func (response CreateOrganizationAPIKey201JSONResponse) VisitCreateOrganizationAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeOrganizationAPIKeyRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Key          APIKeyID       `json:"key"`
+	Params       RevokeOrganizationAPIKeyParams
+}
+
+type RevokeOrganizationAPIKeyResponseObject interface {
+	VisitRevokeOrganizationAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type RevokeOrganizationAPIKey204Response struct {
+}
+
+func (response RevokeOrganizationAPIKey204Response) VisitRevokeOrganizationAPIKeyResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetOrganizationAPIKeyRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Key          APIKeyID       `json:"key"`
+}
+
+type GetOrganizationAPIKeyResponseObject interface {
+	VisitGetOrganizationAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type GetOrganizationAPIKey200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetOrganizationAPIKey200JSONResponse struct {
+	Body    APIKey
+	Headers GetOrganizationAPIKey200ResponseHeaders
+}
+
+func (response GetOrganizationAPIKey200JSONResponse) VisitGetOrganizationAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateOrganizationAPIKeyRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Key          APIKeyID       `json:"key"`
+	Params       UpdateOrganizationAPIKeyParams
+	Body         *UpdateOrganizationAPIKeyJSONRequestBody
+}
+
+type UpdateOrganizationAPIKeyResponseObject interface {
+	VisitUpdateOrganizationAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type UpdateOrganizationAPIKey200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateOrganizationAPIKey200JSONResponse struct {
+	Body    APIKey
+	Headers UpdateOrganizationAPIKey200ResponseHeaders
+}
+
+func (response UpdateOrganizationAPIKey200JSONResponse) VisitUpdateOrganizationAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateOrganizationAPIKeyRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Key          APIKeyID       `json:"key"`
+	Params       RotateOrganizationAPIKeyParams
+}
+
+type RotateOrganizationAPIKeyResponseObject interface {
+	VisitRotateOrganizationAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type RotateOrganizationAPIKey200ResponseHeaders struct {
+	ETag *string
+}
+
+type RotateOrganizationAPIKey200JSONResponse struct {
+	Body    APIKeyWithSecret
+	Headers RotateOrganizationAPIKey200ResponseHeaders
+}
+
+func (response RotateOrganizationAPIKey200JSONResponse) VisitRotateOrganizationAPIKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5727,6 +6874,24 @@ type StrictServerInterface interface {
 	// GetMe Who is calling.
 	// (GET /api/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
+	// ListMyAPIKeys The caller's own API keys, revoked ones too.
+	// (GET /api/me/api-keys)
+	ListMyAPIKeys(ctx context.Context, request ListMyAPIKeysRequestObject) (ListMyAPIKeysResponseObject, error)
+	// CreateMyAPIKey A new API key. Its secret is answered this once.
+	// (POST /api/me/api-keys)
+	CreateMyAPIKey(ctx context.Context, request CreateMyAPIKeyRequestObject) (CreateMyAPIKeyResponseObject, error)
+	// RevokeMyAPIKey Revoke it. It works no more, at once, and stays in the list.
+	// (DELETE /api/me/api-keys/{key})
+	RevokeMyAPIKey(ctx context.Context, request RevokeMyAPIKeyRequestObject) (RevokeMyAPIKeyResponseObject, error)
+	// GetMyAPIKey One API key.
+	// (GET /api/me/api-keys/{key})
+	GetMyAPIKey(ctx context.Context, request GetMyAPIKeyRequestObject) (GetMyAPIKeyResponseObject, error)
+	// UpdateMyAPIKey Another name.
+	// (PATCH /api/me/api-keys/{key})
+	UpdateMyAPIKey(ctx context.Context, request UpdateMyAPIKeyRequestObject) (UpdateMyAPIKeyResponseObject, error)
+	// RotateMyAPIKey Another secret for the same key, answered this once. The one before works no more, at once.
+	// (POST /api/me/api-keys/{key}/rotate)
+	RotateMyAPIKey(ctx context.Context, request RotateMyAPIKeyRequestObject) (RotateMyAPIKeyResponseObject, error)
 	// CheckMyPermissions What the caller may do, as far as permits say.
 	// (POST /api/me/permissions)
 	CheckMyPermissions(ctx context.Context, request CheckMyPermissionsRequestObject) (CheckMyPermissionsResponseObject, error)
@@ -5760,6 +6925,24 @@ type StrictServerInterface interface {
 	// UpdateOrganization Another name, another slug.
 	// (PATCH /api/organizations/{organization})
 	UpdateOrganization(ctx context.Context, request UpdateOrganizationRequestObject) (UpdateOrganizationResponseObject, error)
+	// ListOrganizationAPIKeys The organization's API keys, revoked ones too.
+	// (GET /api/organizations/{organization}/api-keys)
+	ListOrganizationAPIKeys(ctx context.Context, request ListOrganizationAPIKeysRequestObject) (ListOrganizationAPIKeysResponseObject, error)
+	// CreateOrganizationAPIKey A new API key. Its secret is answered this once.
+	// (POST /api/organizations/{organization}/api-keys)
+	CreateOrganizationAPIKey(ctx context.Context, request CreateOrganizationAPIKeyRequestObject) (CreateOrganizationAPIKeyResponseObject, error)
+	// RevokeOrganizationAPIKey Revoke it. It works no more, at once, and stays in the list.
+	// (DELETE /api/organizations/{organization}/api-keys/{key})
+	RevokeOrganizationAPIKey(ctx context.Context, request RevokeOrganizationAPIKeyRequestObject) (RevokeOrganizationAPIKeyResponseObject, error)
+	// GetOrganizationAPIKey One API key.
+	// (GET /api/organizations/{organization}/api-keys/{key})
+	GetOrganizationAPIKey(ctx context.Context, request GetOrganizationAPIKeyRequestObject) (GetOrganizationAPIKeyResponseObject, error)
+	// UpdateOrganizationAPIKey Another name.
+	// (PATCH /api/organizations/{organization}/api-keys/{key})
+	UpdateOrganizationAPIKey(ctx context.Context, request UpdateOrganizationAPIKeyRequestObject) (UpdateOrganizationAPIKeyResponseObject, error)
+	// RotateOrganizationAPIKey Another secret for the same key, answered this once. The one before works no more, at once.
+	// (POST /api/organizations/{organization}/api-keys/{key}/rotate)
+	RotateOrganizationAPIKey(ctx context.Context, request RotateOrganizationAPIKeyRequestObject) (RotateOrganizationAPIKeyResponseObject, error)
 	// ListAuditEvents Who did what, newest first.
 	// (GET /api/organizations/{organization}/audit)
 	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
@@ -6458,6 +7641,201 @@ func (sh *strictHandler) GetMe(ctx *gin.Context) {
 	}
 }
 
+// ListMyAPIKeys operation middleware
+func (sh *strictHandler) ListMyAPIKeys(ctx *gin.Context, params ListMyAPIKeysParams) {
+	var request ListMyAPIKeysRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMyAPIKeys(ctx, request.(ListMyAPIKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMyAPIKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListMyAPIKeysResponseObject); ok {
+		if err := validResponse.VisitListMyAPIKeysResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateMyAPIKey operation middleware
+func (sh *strictHandler) CreateMyAPIKey(ctx *gin.Context, params CreateMyAPIKeyParams) {
+	var request CreateMyAPIKeyRequestObject
+
+	request.Params = params
+
+	var body CreateMyAPIKeyJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateMyAPIKey(ctx, request.(CreateMyAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateMyAPIKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CreateMyAPIKeyResponseObject); ok {
+		if err := validResponse.VisitCreateMyAPIKeyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeMyAPIKey operation middleware
+func (sh *strictHandler) RevokeMyAPIKey(ctx *gin.Context, key APIKeyID, params RevokeMyAPIKeyParams) {
+	var request RevokeMyAPIKeyRequestObject
+
+	request.Key = key
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeMyAPIKey(ctx, request.(RevokeMyAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeMyAPIKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RevokeMyAPIKeyResponseObject); ok {
+		if err := validResponse.VisitRevokeMyAPIKeyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetMyAPIKey operation middleware
+func (sh *strictHandler) GetMyAPIKey(ctx *gin.Context, key APIKeyID) {
+	var request GetMyAPIKeyRequestObject
+
+	request.Key = key
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMyAPIKey(ctx, request.(GetMyAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMyAPIKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetMyAPIKeyResponseObject); ok {
+		if err := validResponse.VisitGetMyAPIKeyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateMyAPIKey operation middleware
+func (sh *strictHandler) UpdateMyAPIKey(ctx *gin.Context, key APIKeyID, params UpdateMyAPIKeyParams) {
+	var request UpdateMyAPIKeyRequestObject
+
+	request.Key = key
+	request.Params = params
+
+	var body UpdateMyAPIKeyJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateMyAPIKey(ctx, request.(UpdateMyAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateMyAPIKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(UpdateMyAPIKeyResponseObject); ok {
+		if err := validResponse.VisitUpdateMyAPIKeyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateMyAPIKey operation middleware
+func (sh *strictHandler) RotateMyAPIKey(ctx *gin.Context, key APIKeyID, params RotateMyAPIKeyParams) {
+	var request RotateMyAPIKeyRequestObject
+
+	request.Key = key
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateMyAPIKey(ctx, request.(RotateMyAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateMyAPIKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RotateMyAPIKeyResponseObject); ok {
+		if err := validResponse.VisitRotateMyAPIKeyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // CheckMyPermissions operation middleware
 func (sh *strictHandler) CheckMyPermissions(ctx *gin.Context) {
 	var request CheckMyPermissionsRequestObject
@@ -6803,6 +8181,207 @@ func (sh *strictHandler) UpdateOrganization(ctx *gin.Context, organization Organ
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(UpdateOrganizationResponseObject); ok {
 		if err := validResponse.VisitUpdateOrganizationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOrganizationAPIKeys operation middleware
+func (sh *strictHandler) ListOrganizationAPIKeys(ctx *gin.Context, organization OrganizationID, params ListOrganizationAPIKeysParams) {
+	var request ListOrganizationAPIKeysRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOrganizationAPIKeys(ctx, request.(ListOrganizationAPIKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOrganizationAPIKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListOrganizationAPIKeysResponseObject); ok {
+		if err := validResponse.VisitListOrganizationAPIKeysResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateOrganizationAPIKey operation middleware
+func (sh *strictHandler) CreateOrganizationAPIKey(ctx *gin.Context, organization OrganizationID, params CreateOrganizationAPIKeyParams) {
+	var request CreateOrganizationAPIKeyRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	var body CreateOrganizationAPIKeyJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateOrganizationAPIKey(ctx, request.(CreateOrganizationAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateOrganizationAPIKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CreateOrganizationAPIKeyResponseObject); ok {
+		if err := validResponse.VisitCreateOrganizationAPIKeyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeOrganizationAPIKey operation middleware
+func (sh *strictHandler) RevokeOrganizationAPIKey(ctx *gin.Context, organization OrganizationID, key APIKeyID, params RevokeOrganizationAPIKeyParams) {
+	var request RevokeOrganizationAPIKeyRequestObject
+
+	request.Organization = organization
+	request.Key = key
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeOrganizationAPIKey(ctx, request.(RevokeOrganizationAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeOrganizationAPIKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RevokeOrganizationAPIKeyResponseObject); ok {
+		if err := validResponse.VisitRevokeOrganizationAPIKeyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOrganizationAPIKey operation middleware
+func (sh *strictHandler) GetOrganizationAPIKey(ctx *gin.Context, organization OrganizationID, key APIKeyID) {
+	var request GetOrganizationAPIKeyRequestObject
+
+	request.Organization = organization
+	request.Key = key
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOrganizationAPIKey(ctx, request.(GetOrganizationAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOrganizationAPIKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetOrganizationAPIKeyResponseObject); ok {
+		if err := validResponse.VisitGetOrganizationAPIKeyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateOrganizationAPIKey operation middleware
+func (sh *strictHandler) UpdateOrganizationAPIKey(ctx *gin.Context, organization OrganizationID, key APIKeyID, params UpdateOrganizationAPIKeyParams) {
+	var request UpdateOrganizationAPIKeyRequestObject
+
+	request.Organization = organization
+	request.Key = key
+	request.Params = params
+
+	var body UpdateOrganizationAPIKeyJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateOrganizationAPIKey(ctx, request.(UpdateOrganizationAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateOrganizationAPIKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(UpdateOrganizationAPIKeyResponseObject); ok {
+		if err := validResponse.VisitUpdateOrganizationAPIKeyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateOrganizationAPIKey operation middleware
+func (sh *strictHandler) RotateOrganizationAPIKey(ctx *gin.Context, organization OrganizationID, key APIKeyID, params RotateOrganizationAPIKeyParams) {
+	var request RotateOrganizationAPIKeyRequestObject
+
+	request.Organization = organization
+	request.Key = key
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateOrganizationAPIKey(ctx, request.(RotateOrganizationAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateOrganizationAPIKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RotateOrganizationAPIKeyResponseObject); ok {
+		if err := validResponse.VisitRotateOrganizationAPIKeyResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -65,6 +65,7 @@ func newWorld(t *testing.T, change ...func(*settings)) *world {
 	s.IdentityToken.Issuer, s.IdentityToken.Audience, s.IdentityToken.JWKSURL = principaltest.Issuer, principaltest.Audience, w.door.URL
 	s.Kratos.PublicURL, s.Kratos.AdminURL = environment(t, "KRATOS_PUBLIC_URL"), environment(t, "KRATOS_ADMIN_URL")
 	s.Kratos.WebhookSecret = config.Secret(strings.Repeat("k", 32))
+	s.APIKeys.GateSecret = config.Secret(strings.Repeat("g", 32))
 	s.Hydra.PublicURL, s.Hydra.AdminURL = environment(t, "HYDRA_PUBLIC_URL"), environment(t, "HYDRA_ADMIN_URL")
 	s.Keto.ReadURL, s.Keto.WriteURL = environment(t, "KETO_READ_URL"), environment(t, "KETO_WRITE_URL")
 	s.Reconcile.MaxDeletedShare = 0 // the tuples of other worlds are none of ours

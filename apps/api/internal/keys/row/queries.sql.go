@@ -7,9 +7,44 @@ package row
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
+
+const find = `-- name: Find :one
+SELECT id, organization_id, user_id, name, prefix, hash, scopes, expires_at, revoked_at, last_used_at, created_by, version, created_at, updated_at FROM api_keys
+WHERE id = $1 AND (organization_id = $2 OR user_id = $3)
+`
+
+type FindParams struct {
+	ID             uuid.UUID
+	OrganizationID *uuid.UUID
+	UserID         *uuid.UUID
+}
+
+// Of this owner: an id alone opens nothing.
+func (q *Queries) Find(ctx context.Context, arg FindParams) (ApiKey, error) {
+	row := q.db.QueryRow(ctx, find, arg.ID, arg.OrganizationID, arg.UserID)
+	var i ApiKey
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.UserID,
+		&i.Name,
+		&i.Prefix,
+		&i.Hash,
+		&i.Scopes,
+		&i.ExpiresAt,
+		&i.RevokedAt,
+		&i.LastUsedAt,
+		&i.CreatedBy,
+		&i.Version,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
 
 const findByID = `-- name: FindByID :one
 SELECT api_keys.id, api_keys.organization_id, api_keys.user_id, api_keys.name, api_keys.prefix, api_keys.hash, api_keys.scopes, api_keys.expires_at, api_keys.revoked_at, api_keys.last_used_at, api_keys.created_by, api_keys.version, api_keys.created_at, api_keys.updated_at,
@@ -90,6 +125,186 @@ func (q *Queries) FindByPrefix(ctx context.Context, prefix string) (FindByPrefix
 	return i, err
 }
 
+const insert = `-- name: Insert :one
+INSERT INTO api_keys (id, organization_id, user_id, name, prefix, hash, scopes, expires_at, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+RETURNING id, organization_id, user_id, name, prefix, hash, scopes, expires_at, revoked_at, last_used_at, created_by, version, created_at, updated_at
+`
+
+type InsertParams struct {
+	ID             uuid.UUID
+	OrganizationID *uuid.UUID
+	UserID         *uuid.UUID
+	Name           string
+	Prefix         string
+	Hash           []byte
+	Scopes         []string
+	ExpiresAt      *time.Time
+	CreatedBy      uuid.UUID
+}
+
+func (q *Queries) Insert(ctx context.Context, arg InsertParams) (ApiKey, error) {
+	row := q.db.QueryRow(ctx, insert,
+		arg.ID,
+		arg.OrganizationID,
+		arg.UserID,
+		arg.Name,
+		arg.Prefix,
+		arg.Hash,
+		arg.Scopes,
+		arg.ExpiresAt,
+		arg.CreatedBy,
+	)
+	var i ApiKey
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.UserID,
+		&i.Name,
+		&i.Prefix,
+		&i.Hash,
+		&i.Scopes,
+		&i.ExpiresAt,
+		&i.RevokedAt,
+		&i.LastUsedAt,
+		&i.CreatedBy,
+		&i.Version,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const listOfOrganization = `-- name: ListOfOrganization :many
+SELECT id, organization_id, user_id, name, prefix, hash, scopes, expires_at, revoked_at, last_used_at, created_by, version, created_at, updated_at FROM api_keys
+WHERE organization_id = $1::uuid AND id > $2
+ORDER BY id
+LIMIT $3
+`
+
+type ListOfOrganizationParams struct {
+	OrganizationID uuid.UUID
+	After          uuid.UUID
+	Rows           int32
+}
+
+func (q *Queries) ListOfOrganization(ctx context.Context, arg ListOfOrganizationParams) ([]ApiKey, error) {
+	rows, err := q.db.Query(ctx, listOfOrganization, arg.OrganizationID, arg.After, arg.Rows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ApiKey
+	for rows.Next() {
+		var i ApiKey
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.UserID,
+			&i.Name,
+			&i.Prefix,
+			&i.Hash,
+			&i.Scopes,
+			&i.ExpiresAt,
+			&i.RevokedAt,
+			&i.LastUsedAt,
+			&i.CreatedBy,
+			&i.Version,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listOfUser = `-- name: ListOfUser :many
+SELECT id, organization_id, user_id, name, prefix, hash, scopes, expires_at, revoked_at, last_used_at, created_by, version, created_at, updated_at FROM api_keys
+WHERE user_id = $1::uuid AND id > $2
+ORDER BY id
+LIMIT $3
+`
+
+type ListOfUserParams struct {
+	UserID uuid.UUID
+	After  uuid.UUID
+	Rows   int32
+}
+
+func (q *Queries) ListOfUser(ctx context.Context, arg ListOfUserParams) ([]ApiKey, error) {
+	rows, err := q.db.Query(ctx, listOfUser, arg.UserID, arg.After, arg.Rows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ApiKey
+	for rows.Next() {
+		var i ApiKey
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.UserID,
+			&i.Name,
+			&i.Prefix,
+			&i.Hash,
+			&i.Scopes,
+			&i.ExpiresAt,
+			&i.RevokedAt,
+			&i.LastUsedAt,
+			&i.CreatedBy,
+			&i.Version,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lock = `-- name: Lock :one
+SELECT id, organization_id, user_id, name, prefix, hash, scopes, expires_at, revoked_at, last_used_at, created_by, version, created_at, updated_at FROM api_keys
+WHERE id = $1 AND (organization_id = $2 OR user_id = $3)
+FOR UPDATE
+`
+
+type LockParams struct {
+	ID             uuid.UUID
+	OrganizationID *uuid.UUID
+	UserID         *uuid.UUID
+}
+
+func (q *Queries) Lock(ctx context.Context, arg LockParams) (ApiKey, error) {
+	row := q.db.QueryRow(ctx, lock, arg.ID, arg.OrganizationID, arg.UserID)
+	var i ApiKey
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.UserID,
+		&i.Name,
+		&i.Prefix,
+		&i.Hash,
+		&i.Scopes,
+		&i.ExpiresAt,
+		&i.RevokedAt,
+		&i.LastUsedAt,
+		&i.CreatedBy,
+		&i.Version,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
 const notice = `-- name: Notice :exec
 UPDATE api_keys
 SET last_used_at = date_trunc('hour', now())
@@ -101,4 +316,111 @@ WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < date_trunc('hour', now
 func (q *Queries) Notice(ctx context.Context, id uuid.UUID) error {
 	_, err := q.db.Exec(ctx, notice, id)
 	return err
+}
+
+const rename = `-- name: Rename :one
+UPDATE api_keys
+SET name = $2, version = version + 1, updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
+WHERE id = $1
+RETURNING id, organization_id, user_id, name, prefix, hash, scopes, expires_at, revoked_at, last_used_at, created_by, version, created_at, updated_at
+`
+
+type RenameParams struct {
+	ID   uuid.UUID
+	Name string
+}
+
+func (q *Queries) Rename(ctx context.Context, arg RenameParams) (ApiKey, error) {
+	row := q.db.QueryRow(ctx, rename, arg.ID, arg.Name)
+	var i ApiKey
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.UserID,
+		&i.Name,
+		&i.Prefix,
+		&i.Hash,
+		&i.Scopes,
+		&i.ExpiresAt,
+		&i.RevokedAt,
+		&i.LastUsedAt,
+		&i.CreatedBy,
+		&i.Version,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const revoke = `-- name: Revoke :one
+UPDATE api_keys
+SET revoked_at = now(), version = version + 1, updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
+WHERE id = $1
+RETURNING id, organization_id, user_id, name, prefix, hash, scopes, expires_at, revoked_at, last_used_at, created_by, version, created_at, updated_at
+`
+
+func (q *Queries) Revoke(ctx context.Context, id uuid.UUID) (ApiKey, error) {
+	row := q.db.QueryRow(ctx, revoke, id)
+	var i ApiKey
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.UserID,
+		&i.Name,
+		&i.Prefix,
+		&i.Hash,
+		&i.Scopes,
+		&i.ExpiresAt,
+		&i.RevokedAt,
+		&i.LastUsedAt,
+		&i.CreatedBy,
+		&i.Version,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const rotate = `-- name: Rotate :one
+UPDATE api_keys
+SET prefix = $2, hash = $3, created_by = $4, version = version + 1,
+    updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
+WHERE id = $1
+RETURNING id, organization_id, user_id, name, prefix, hash, scopes, expires_at, revoked_at, last_used_at, created_by, version, created_at, updated_at
+`
+
+type RotateParams struct {
+	ID        uuid.UUID
+	Prefix    string
+	Hash      []byte
+	CreatedBy uuid.UUID
+}
+
+// updated_at is the time of issue that the door is told (serve.go). So it never goes back, whatever the clock does and in
+// whichever order changes that wait for each other began.
+func (q *Queries) Rotate(ctx context.Context, arg RotateParams) (ApiKey, error) {
+	row := q.db.QueryRow(ctx, rotate,
+		arg.ID,
+		arg.Prefix,
+		arg.Hash,
+		arg.CreatedBy,
+	)
+	var i ApiKey
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.UserID,
+		&i.Name,
+		&i.Prefix,
+		&i.Hash,
+		&i.Scopes,
+		&i.ExpiresAt,
+		&i.RevokedAt,
+		&i.LastUsedAt,
+		&i.CreatedBy,
+		&i.Version,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
 }
