@@ -4,12 +4,14 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -395,6 +397,25 @@ type (
 	auditOperations        = audit.Operations
 	keyOperations          = keys.Operations
 )
+
+// GetDocument returns the API's own description.
+func (operations) GetDocument(context.Context, openapi.GetDocumentRequestObject) (openapi.GetDocumentResponseObject, error) {
+	read, err := describedAsJSON()
+	return openapi.GetDocument200JSONResponse(read), err
+}
+
+// describedAsJSON is the document for those who do not read YAML.
+var describedAsJSON = sync.OnceValues(func() (out map[string]any, err error) {
+	read, err := openapi3.NewLoader().LoadFromData(document.Document)
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := read.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return out, json.Unmarshal(encoded, &out)
+})
 
 // GetPublicHealth says that requests are answered, and nothing about what stands behind.
 func (operations) GetPublicHealth(context.Context, openapi.GetPublicHealthRequestObject) (openapi.GetPublicHealthResponseObject, error) {

@@ -1,6 +1,7 @@
 package gateways
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,11 +23,7 @@ func TestVerify(t *testing.T) {
 	scopes := []string{"read"}
 	trusted := func(uri string) openapi.Route {
 		r := route("/a", openapi.FlowTypeJwtAuth, get)
-		r.Jwt = &struct {
-			Audiences []string `json:"audiences"`
-			Issuer    string   `json:"issuer"`
-			JwksUri   string   `json:"jwks_uri"`
-		}{[]string{"us"}, "https://issuer", uri}
+		require.NoError(t, json.Unmarshal([]byte(`{"issuer":"https://issuer","audiences":["us"],"jwks_uri":"`+uri+`"}`), &r.Jwt))
 		return r
 	}
 	withScopes := route("/a", openapi.FlowTypePublic, get)

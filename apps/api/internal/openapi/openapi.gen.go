@@ -1824,6 +1824,9 @@ type ServerInterface interface {
 	// DecideConsent The person's answer.
 	// (POST /api/oauth2/consent)
 	DecideConsent(c *gin.Context)
+	// GetDocument This document.
+	// (GET /api/openapi.json)
+	GetDocument(c *gin.Context)
 	// ListOrganizations The caller's organizations.
 	// (GET /api/organizations)
 	ListOrganizations(c *gin.Context, params ListOrganizationsParams)
@@ -3112,6 +3115,19 @@ func (siw *ServerInterfaceWrapper) DecideConsent(c *gin.Context) {
 	}
 
 	siw.Handler.DecideConsent(c)
+}
+
+// GetDocument operation middleware
+func (siw *ServerInterfaceWrapper) GetDocument(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetDocument(c)
 }
 
 // ListOrganizations operation middleware
@@ -4909,6 +4925,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.DELETE(options.BaseURL+"/api/me/sessions/:session", wrapper.EndMySession)
 	router.GET(options.BaseURL+"/api/oauth2/consent", wrapper.GetConsent)
 	router.POST(options.BaseURL+"/api/oauth2/consent", wrapper.DecideConsent)
+	router.GET(options.BaseURL+"/api/openapi.json", wrapper.GetDocument)
 	router.GET(options.BaseURL+"/api/organizations", wrapper.ListOrganizations)
 	router.POST(options.BaseURL+"/api/organizations", wrapper.CreateOrganization)
 	router.DELETE(options.BaseURL+"/api/organizations/:organization", wrapper.DeleteOrganization)
@@ -5721,6 +5738,27 @@ type DecideConsentResponseObject interface {
 type DecideConsent200JSONResponse ConsentOutcome
 
 func (response DecideConsent200JSONResponse) VisitDecideConsentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDocumentRequestObject struct {
+}
+
+type GetDocumentResponseObject interface {
+	VisitGetDocumentResponse(w http.ResponseWriter) error
+}
+
+type GetDocument200JSONResponse map[string]interface{}
+
+func (response GetDocument200JSONResponse) VisitGetDocumentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -6910,6 +6948,9 @@ type StrictServerInterface interface {
 	// DecideConsent The person's answer.
 	// (POST /api/oauth2/consent)
 	DecideConsent(ctx context.Context, request DecideConsentRequestObject) (DecideConsentResponseObject, error)
+	// GetDocument This document.
+	// (GET /api/openapi.json)
+	GetDocument(ctx context.Context, request GetDocumentRequestObject) (GetDocumentResponseObject, error)
 	// ListOrganizations The caller's organizations.
 	// (GET /api/organizations)
 	ListOrganizations(ctx context.Context, request ListOrganizationsRequestObject) (ListOrganizationsResponseObject, error)
@@ -8013,6 +8054,30 @@ func (sh *strictHandler) DecideConsent(ctx *gin.Context) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(DecideConsentResponseObject); ok {
 		if err := validResponse.VisitDecideConsentResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDocument operation middleware
+func (sh *strictHandler) GetDocument(ctx *gin.Context) {
+	var request GetDocumentRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDocument(ctx, request.(GetDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDocument")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetDocumentResponseObject); ok {
+		if err := validResponse.VisitGetDocumentResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -44,7 +44,7 @@ var errTrouble = errors.New("the server is in trouble")
 // RoundTrip implements http.RoundTripper.
 func (b *breakers) RoundTrip(r *http.Request) (*http.Response, error) {
 	var response *http.Response
-	_, err := b.of(r.URL.Scheme+"://"+r.URL.Host).Execute(func() (*http.Response, error) {
+	_, err := b.of(r.URL.Scheme + "://" + r.URL.Host).Execute(func() (*http.Response, error) {
 		var err error
 		response, err = b.next.RoundTrip(r) //nolint:bodyclose // whoever called closes it
 		if err == nil && inTrouble(response.StatusCode) {

@@ -44,7 +44,7 @@ func Of(cursor *string, limit *int) (Page, error) {
 }
 
 // Rows is how many rows to ask for: one more than fits tells whether there is another page.
-func (p Page) Rows() int32 { return int32(p.Limit) + 1 }
+func (p Page) Rows() int32 { return int32(p.Limit) + 1 } //nolint:gosec // at most MaxLimit, or what the code says
 
 // Cut returns what fits the page, and the cursor of the next one, nil on the last.
 func Cut[T any](p Page, rows []T, id func(T) uuid.UUID) ([]T, *string) {

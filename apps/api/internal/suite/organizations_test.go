@@ -11,8 +11,9 @@ import (
 	"gatehouse.internal/api/internal/problem"
 )
 
-func TestHealthIsForAnyone(t *testing.T) {
+func TestHealthAndTheDocumentAreForAnyone(t *testing.T) {
 	w := newWorld(t)
+	require.Equal(t, "3.0.3", w.get(nobody, "/api/openapi.json").requires(http.StatusOK).text("openapi"))
 	require.Equal(t, "ok", w.get(nobody, "/api/public/health").requires(http.StatusOK).text("status"))
 }
 
