@@ -232,6 +232,16 @@ func TestClients(t *testing.T) {
 			i.do(nobody, r).refused(problem.Unauthenticated)
 		}
 	})
+	t.Run("an organization that is none is a mistake of the caller", func(t *testing.T) {
+		i := i.in(t)
+		path := "/api/organizations/none/clients/" + uuid.NewString()
+		for _, r := range []request{
+			{method: http.MethodGet, path: path}, {method: http.MethodDelete, path: path}, {method: http.MethodPost, path: path + "/secret"},
+			{method: http.MethodPost, path: path + "/disable"}, {method: http.MethodPost, path: path + "/enable"},
+		} {
+			i.do(ann, r).refused(problem.InvalidRequest)
+		}
+	})
 	t.Run("the list is in the order of creation", func(t *testing.T) {
 		i := i.in(t)
 		own := "/api/organizations/" + i.organization(ann) + "/clients"
