@@ -199,6 +199,7 @@ CREATE TABLE revocations (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX revocations_by_expiry ON revocations (expires_at);
+CREATE INDEX revocations_by_subject ON revocations (kind, subject_id);
 
 -- Per object of the permission model: which version of its rows Keto should show, and which it is known to show.
 CREATE TABLE index_state (

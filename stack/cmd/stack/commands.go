@@ -213,9 +213,15 @@ func testEnvironmentCommand(p *place) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			hydra, err := instance.Tool(c.Context(), os.Stderr, "hydra")
+			if err != nil {
+				return err
+			}
 			lines := []string{
 				"GATEHOUSE_TEST_DATABASE_URL=" + server.URL(),
-				// For a Kratos of a test's own, with this stack's settings.
+				// For a Kratos and a Hydra of a test's own, with this stack's settings.
+				"GATEHOUSE_TEST_HYDRA=" + hydra,
+				"GATEHOUSE_TEST_HYDRA_CONFIG=" + filepath.Join(p.configDir(), "hydra", "hydra.yml"),
 				"GATEHOUSE_TEST_KRATOS=" + kratos,
 				"GATEHOUSE_TEST_KRATOS_CONFIG=" + filepath.Join(p.configDir(), "kratos", "kratos.yml"),
 			}

@@ -120,6 +120,7 @@ func TestASecretReachesOnlyTheServiceThatNeedsIt(t *testing.T) {
 		"hydra-system":        {"hydra/hydra.yml"},
 		"api-internal":        {"api/api.yml", "authz/authz.yml"},
 		"api-keys":            {"api/api.yml", "authz/rules.yml", "oathkeeper/rules.yml"},
+		"hydra-webhook":       {"hydra/hydra.yml", "api/api.yml"},
 		"api-consent-csrf":    {"api/api.yml"},
 	}
 	for name, expected := range readers {

@@ -34,6 +34,7 @@ var random = map[string]int{
 	"hydra-system":       32,
 	"hydra-cookie":       32,
 	"hydra-pagination":   32,
+	"hydra-webhook":      32, // Hydra and the API
 	"keto-pagination":    32,
 	"api-internal":       32,
 	"api-keys":           32, // the gates and the API

@@ -25,6 +25,7 @@ import (
 	"gatehouse.internal/api/internal/access"
 	"gatehouse.internal/api/internal/audit"
 	"gatehouse.internal/api/internal/change"
+	"gatehouse.internal/api/internal/clients"
 	"gatehouse.internal/api/internal/consent"
 	"gatehouse.internal/api/internal/converge"
 	"gatehouse.internal/api/internal/database"
@@ -133,7 +134,7 @@ func build(ctx context.Context, s Settings, pool *pgxpool.Pool, log *slog.Logger
 	dependencies["model"] = model.check
 	dependencies["postgres"] = ready
 	return &App{
-		Public: public, Internal: newInternal(health, s, dependencies, parts.internal(s), newChanged(parts.queue)),
+		Public: public, Internal: newInternal(health, s, dependencies, parts.internal(s, log), newChanged(parts.queue)),
 		settings: s, parts: parts, background: background, health: health,
 	}, nil
 }
@@ -196,6 +197,14 @@ type keyring interface {
 	Admit(ctx context.Context, p principal.Principal) (principal.Principal, *users.User, error)
 }
 
+// clientele knows OAuth 2.0 clients.
+type clientele interface {
+	// Admit refuses clients that are disabled or deleted.
+	Admit(ctx context.Context, id string) error
+	// Issuable tells whether Hydra may issue a token to a client.
+	Issuable(ctx context.Context, id string) error
+}
+
 // parts are what the service is made of.
 type parts struct {
 	servers
@@ -203,6 +212,7 @@ type parts struct {
 	queue     *jobs.Queue
 	directory admitter
 	keys      keyring
+	clients   clientele
 	people    people
 	index     *converge.Converger
 	rows      *permission.Rows
@@ -224,7 +234,8 @@ func newParts(s Settings, servers servers, pool *pgxpool.Pool, log *slog.Logger,
 	return parts{
 		servers: servers, pool: pool, queue: queue, index: index, rows: permission.NewRows(pool),
 		people: people, directory: people.directory, changes: changes,
-		keys: keys.NewRegistry(pool, people.directory, log, s.UpstreamTimeout), revocations: feed.New(pool, log, s.UpstreamTimeout),
+		keys:    keys.NewRegistry(pool, people.directory, log, s.UpstreamTimeout),
+		clients: clients.NewRegistry(pool, servers.hydra, log, s.UpstreamTimeout), revocations: feed.New(pool, log, s.UpstreamTimeout),
 	}, nil
 }
 
@@ -234,19 +245,24 @@ func (p parts) work(s Settings, log *slog.Logger) (service.Part, error) {
 	p.index.Register(workers, converge.ReconcileOptions{Apply: true, MaxDeletedShare: s.Reconcile.MaxDeletedShare})
 	prune.Register(workers, p.pool)
 	users.Register(workers, p.people.saga, p.people.sweep)
+	clients.Register(workers, clients.NewKeeper(p.pool, p.hydra, log, s.Clients.MaxOrphans, time.Now))
 	return jobs.Part(p.pool, log, jobs.Work{
-		Workers:  workers,
-		Periodic: []*river.PeriodicJob{converge.Periodic(s.Reconcile.Interval), prune.Periodic(), users.Periodic(s.Sweep.Interval)},
+		Workers: workers,
+		Periodic: []*river.PeriodicJob{
+			converge.Periodic(s.Reconcile.Interval), prune.Periodic(), users.Periodic(s.Sweep.Interval), clients.Periodic(s.Clients.Interval),
+		},
 		// A job that converges holds a connection meanwhile; requests converge, too.
 		Parallel: max(2, int(s.Database.MaxConnections)/4),
 	})
 }
 
 // internal are the routes for other services of the stack.
-func (p parts) internal(s Settings) map[string]route {
+func (p parts) internal(s Settings, log *slog.Logger) map[string]route {
+	hook := clients.Hook{Issuable: p.clients.Issuable, Person: p.directory.Admit, Refuse: web.Refuse, Log: log}
 	return map[string]route{
 		"GET /internal/revocations":      {s.InternalSecret, p.revocations.Handler(web.Refuse)},
 		"POST /internal/api-keys/verify": {s.APIKeys.GateSecret, keys.Handler(p.keys, web.Refuse)},
+		"POST /internal/hydra/token":     {s.Hydra.WebhookSecret, hook},
 	}
 }
 
@@ -280,6 +296,9 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 			auditOperations:        &audit.Operations{Pool: p.pool},
 			keyOperations: &keys.Operations{
 				Pool: p.pool, Changes: p.changes, Scopes: scopes, Environment: environment(s.PublicURL),
+			},
+			clientOperations: &clients.Operations{
+				Pool: p.pool, Changes: p.changes, Server: p.hydra, Scopes: scopes, Audience: s.tokenAudience(),
 			},
 		},
 		Authenticate: func(r *http.Request) (context.Context, error) { return authenticate(r, verifier, p) },
@@ -339,6 +358,11 @@ func authenticate(r *http.Request, verifier principal.Verifier, p parts) (contex
 			ctx = users.With(ctx, *owner)
 		}
 	}
+	if caller.ClientID != "" { // itself, or a person through it
+		if err := p.clients.Admit(ctx, caller.ClientID); err != nil {
+			return nil, err
+		}
+	}
 	return principal.With(ctx, caller), nil
 }
 
@@ -385,6 +409,7 @@ type operations struct {
 	*productOperations
 	*auditOperations
 	*keyOperations
+	*clientOperations
 }
 
 type (
@@ -396,6 +421,7 @@ type (
 	productOperations      = products.Operations
 	auditOperations        = audit.Operations
 	keyOperations          = keys.Operations
+	clientOperations       = clients.Operations
 )
 
 // GetDocument returns the API's own description.

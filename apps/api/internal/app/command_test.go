@@ -50,7 +50,7 @@ database: {url: "postgres://gatehouse_api:x@127.0.0.1:5432/gatehouse?sslmode=dis
 identity_token: {issuer: "http://localhost:8080/.well-known/gatehouse", audience: gatehouse-api, jwks_url: "http://127.0.0.1:9192/.well-known/jwks.json"}
 kratos: {public_url: "http://127.0.0.1:4433", admin_url: "http://127.0.0.1:4434", webhook_secret: 00112233445566778899aabbccddeeff}
 api_keys: {gate_secret: ffeeddccbbaa99887766554433221100}
-hydra: {public_url: "http://127.0.0.1:4444", admin_url: "http://127.0.0.1:4445"}
+hydra: {public_url: "http://127.0.0.1:4444", admin_url: "http://127.0.0.1:4445", webhook_secret: 0f1e2d3c4b5a69788796a5b4c3d2e1f0}
 keto: {read_url: "http://127.0.0.1:4466", write_url: "http://127.0.0.1:4467"}
 consent: {csrf_secret: fedcba9876543210fedcba9876543210}
 upstream_timeout: 2s

@@ -57,7 +57,7 @@ func newModes(t *testing.T, directory func(t *testing.T, identities users.Identi
 		s.Kratos.PublicURL, s.Kratos.AdminURL, s.Hydra.AdminURL = stack.KratosPublic, stack.KratosAdmin, stack.HydraAdmin
 		require.NoError(t, s.Verify())
 		servers := newServers(s)
-		handler, err := newHandler(s, parts{servers: servers, directory: directory(t, servers.kratosAdmin), keys: ring{}}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		handler, err := newHandler(s, parts{servers: servers, directory: directory(t, servers.kratosAdmin), keys: ring{}, clients: anyone{}}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		require.NoError(t, err)
 		return mode{name, stack, handler, present(stack, door)}
 	}
@@ -302,6 +302,12 @@ func TestUserWhoWasNotAdmittedNeverReachesAnOperation(t *testing.T) {
 
 // ring has one key of Ann's, "gh_ann", and one of an organization's, "gh_acme"; "gh_ended" was one.
 type ring struct{}
+
+// anyone knows no client, and so refuses none.
+type anyone struct{}
+
+func (anyone) Admit(context.Context, string) error    { return nil }
+func (anyone) Issuable(context.Context, string) error { return nil }
 
 var ringIDs = map[string]uuid.UUID{
 	"gh_ann": uuid.MustParse("11111111-1111-4111-8111-111111111111"), "gh_acme": uuid.MustParse("22222222-2222-4222-8222-222222222222"),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"gatehouse.internal/api/internal/clients"
+	"gatehouse.internal/api/internal/principal"
 	"gatehouse.internal/api/internal/problem"
 	"gatehouse.internal/api/internal/users"
 	"gatehouse.internal/api/internal/web"
@@ -112,4 +115,60 @@ func TestIdentityChanged(t *testing.T) {
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
 	require.Equal(t, http.StatusUnauthorized, w.Code, "Kratos' secret opens nothing else")
+}
+
+func TestTokenHookIsForHydraAlone(t *testing.T) {
+	clientele, people := &answering{}, &answering{}
+	s := valid()
+	routes := parts{clients: clientele, directory: admitting{people}, keys: ring{}}.internal(s, slog.New(slog.DiscardHandler))
+	handler := newInternal(&service.Health{Metrics: prometheus.NewRegistry()}, s, nil, routes, users.Changed{Refuse: web.Refuse})
+	post := func(secret, body string) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/internal/hydra/token", strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+secret)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	question := func(client, grant, subject string) string {
+		return `{"session": {"id_token": {"subject": "` + subject + `"}}, "request": {"client_id": "` + client + `", "grant_types": ["` + grant + `"]}}`
+	}
+	own, itself := s.Hydra.WebhookSecret.Reveal(), question(machine, "client_credentials", machine)
+
+	require.Equal(t, http.StatusNoContent, post(own, itself))
+	require.Empty(t, people.asked, "nobody is behind a client that acts for itself")
+	require.Equal(t, http.StatusNoContent, post(own, question(machine, "refresh_token", ann)))
+	require.Equal(t, []principal.Principal{{Kind: principal.User, Auth: principal.OAuth2, UserID: uuid.MustParse(ann), ClientID: machine}}, people.asked)
+	require.Equal(t, http.StatusForbidden, post(own, question(machine, "authorization_code", "not-a-person")))
+	require.Equal(t, http.StatusForbidden, post(own, question(machine, "authorization_code", "")))
+	for _, wrong := range []string{"", "{", "[]", `{"request": {}}`} {
+		require.Equal(t, http.StatusBadRequest, post(own, wrong), wrong)
+	}
+	for _, wrong := range []string{"", secret, s.Kratos.WebhookSecret.Reveal(), own + "x"} {
+		require.Equal(t, http.StatusUnauthorized, post(wrong, itself))
+	}
+	people.err = problem.New(problem.AccountDisabled, "")
+	require.Equal(t, http.StatusForbidden, post(own, question(machine, "authorization_code", ann)))
+	people.err = problem.New(problem.Unavailable, "")
+	require.Equal(t, http.StatusServiceUnavailable, post(own, question(machine, "authorization_code", ann)), "an outage is no refusal")
+	require.Equal(t, http.StatusNoContent, post(own, itself))
+	clientele.err = problem.New(problem.Unavailable, "")
+	require.Equal(t, http.StatusServiceUnavailable, post(own, itself))
+	clientele.err = clients.ErrEnded
+	require.Equal(t, http.StatusForbidden, post(own, itself))
+}
+
+// answering gives one answer about every client, or about every person.
+type answering struct {
+	clientele
+	err   error
+	asked []principal.Principal
+}
+
+func (a *answering) Issuable(context.Context, string) error { return a.err }
+
+type admitting struct{ *answering }
+
+func (a admitting) Admit(_ context.Context, p principal.Principal) (users.User, error) {
+	a.asked = append(a.asked, p)
+	return users.User{}, a.err
 }

@@ -49,6 +49,8 @@ type Settings struct {
 	Hydra struct {
 		PublicURL string `mapstructure:"public_url"`
 		AdminURL  string `mapstructure:"admin_url"`
+		// WebhookSecret is what Hydra shows when it asks whether it may issue a token. It opens nothing else.
+		WebhookSecret config.Secret `mapstructure:"webhook_secret"`
 		// Issuer is public_url's origin unless Hydra is told otherwise.
 		Issuer string `mapstructure:"issuer"`
 	} `mapstructure:"hydra"`
@@ -58,6 +60,7 @@ type Settings struct {
 	} `mapstructure:"keto"`
 	Reconcile Reconcile `mapstructure:"reconcile"`
 	Sweep     Sweep     `mapstructure:"sweep"`
+	Clients   Clients   `mapstructure:"clients"`
 	Consent   struct {
 		CSRFSecret config.Secret `mapstructure:"csrf_secret"`
 	} `mapstructure:"consent"`
@@ -98,6 +101,14 @@ type Sweep struct {
 	Interval time.Duration `mapstructure:"interval"`
 }
 
+// Clients is the regular comparison of Hydra's clients with the rows.
+type Clients struct {
+	Interval time.Duration `mapstructure:"interval"`
+	// MaxOrphans is how many clients without a row it may remove at once. More than crashes leave behind speak of a
+	// restored database: then it removes none. With 0 it never does.
+	MaxOrphans int `mapstructure:"max_orphans"`
+}
+
 // Log is how much to say.
 type Log struct {
 	Level string `mapstructure:"level"`
@@ -116,6 +127,7 @@ func Defaults() Settings {
 	s.Limits.PerPrincipal = Limit{PerSecond: 50, Burst: 200}
 	s.Limits.PerAddress = Limit{PerSecond: 200, Burst: 1000} // an office behind one address, or the web app's server
 	s.Sweep = Sweep{Interval: 15 * time.Minute}
+	s.Clients = Clients{Interval: 10 * time.Minute, MaxOrphans: 10}
 	s.UpstreamTimeout = 2 * time.Second
 	s.Tracing = telemetry.DefaultTracing()
 	s.Drain = 10 * time.Second
@@ -152,6 +164,8 @@ func (s Settings) Verify() error {
 		{isURL(s.Hydra.PublicURL), "hydra.public_url: must be an http URL"},
 		{isURL(s.Hydra.AdminURL), "hydra.admin_url: must be an http URL"},
 		{s.Hydra.PublicURL != s.Hydra.AdminURL || s.Hydra.AdminURL == "", "hydra.admin_url: must not be the public one"},
+		{len(s.Hydra.WebhookSecret) >= secretLength, "hydra.webhook_secret: needs at least 32 characters"},
+		{s.Hydra.WebhookSecret != s.InternalSecret || s.InternalSecret == "", "hydra.webhook_secret: must not be internal_secret"},
 		{s.Hydra.Issuer == "" || isURL(s.Hydra.Issuer), "hydra.issuer: must be an http URL"},
 		{isURL(s.Keto.ReadURL), "keto.read_url: must be an http URL"},
 		{isURL(s.Keto.WriteURL), "keto.write_url: must be an http URL"},
@@ -159,6 +173,8 @@ func (s Settings) Verify() error {
 		{s.Reconcile.Interval >= time.Minute, "reconcile.interval: needs at least a minute"},
 		{s.Reconcile.MaxDeletedShare >= 0 && s.Reconcile.MaxDeletedShare <= 1, "reconcile.max_deleted_share: must be from 0 to 1"},
 		{s.Sweep.Interval >= time.Minute, "sweep.interval: needs at least a minute"},
+		{s.Clients.Interval >= time.Minute, "clients.interval: needs at least a minute"},
+		{s.Clients.MaxOrphans >= 0, "clients.max_orphans: must not be negative"},
 		{len(s.Consent.CSRFSecret) >= secretLength, "consent.csrf_secret: needs at least 32 characters"},
 		{s.Consent.CSRFSecret != s.InternalSecret || s.InternalSecret == "", "consent.csrf_secret: must not be internal_secret"},
 		{s.Limits.PerPrincipal.PerSecond > 0 && s.Limits.PerPrincipal.Burst > 0, "limits.per_principal: needs a positive per_second and burst"},

@@ -24,6 +24,7 @@ func valid() Settings {
 	s.Kratos.WebhookSecret = secret + "?"
 	s.APIKeys.GateSecret = secret + "#"
 	s.Hydra.PublicURL, s.Hydra.AdminURL = "http://127.0.0.1:4444", "http://127.0.0.1:4445"
+	s.Hydra.WebhookSecret = secret + "&"
 	s.Keto.ReadURL, s.Keto.WriteURL = "http://127.0.0.1:4466", "http://127.0.0.1:4467"
 	return s
 }
@@ -35,6 +36,7 @@ func TestSettingsReportEveryProblemAtOnce(t *testing.T) {
 	for _, key := range []string{
 		"mode", "public_url", "public.address", "internal.address", "internal_secret", "database.url",
 		"database.max_connections", "kratos.public_url", "kratos.admin_url", "kratos.webhook_secret", "api_keys.gate_secret", "hydra.public_url", "hydra.admin_url",
+		"hydra.webhook_secret", "clients.interval",
 		"keto.read_url", "keto.write_url", "reconcile.interval", "sweep.interval", "consent.csrf_secret", "upstream_timeout", "drain", "log.level",
 	} {
 		require.ErrorContains(t, err, key+":")
@@ -57,6 +59,9 @@ func TestUnsafeSettingsAreRefused(t *testing.T) {
 		"kratos.webhook_secret":       func(s *Settings) { s.Kratos.WebhookSecret = s.InternalSecret },
 		"kratos.admin_url":            func(s *Settings) { s.Kratos.AdminURL = s.Kratos.PublicURL },
 		"hydra.admin_url":             func(s *Settings) { s.Hydra.AdminURL = s.Hydra.PublicURL },
+		"hydra.webhook_secret":        func(s *Settings) { s.Hydra.WebhookSecret = s.InternalSecret },
+		"clients.interval":            func(s *Settings) { s.Clients.Interval = time.Second },
+		"clients.max_orphans":         func(s *Settings) { s.Clients.MaxOrphans = -1 },
 		"identity_token.issuer":       func(s *Settings) { s.IdentityToken.Issuer = "" },
 		"identity_token.audience":     func(s *Settings) { s.IdentityToken.Audience = "" },
 		"identity_token.jwks_url":     func(s *Settings) { s.IdentityToken.JWKSURL = "file:///keys" },

@@ -42,7 +42,7 @@ func TestOneTraceFromTheDoorToPostgresAndKratos(t *testing.T) {
 	t.Cleanup(pool.Close)
 	servers := newServers(s)
 	handler, err := newHandler(s, parts{
-		servers: servers, directory: users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout), keys: ring{}, spans: spans,
+		servers: servers, directory: users.NewDirectory(pool, servers.kratosAdmin, s.UpstreamTimeout), keys: ring{}, clients: anyone{}, spans: spans,
 	}, log, prometheus.NewRegistry())
 	require.NoError(t, err)
 

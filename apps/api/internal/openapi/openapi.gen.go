@@ -91,6 +91,27 @@ func (e AuditEventActorType) Valid() bool {
 	}
 }
 
+// Defines values for ClientGrantType.
+const (
+	GrantAuthorizationCode ClientGrantType = "authorization_code"
+	GrantClientCredentials ClientGrantType = "client_credentials"
+	GrantRefreshToken      ClientGrantType = "refresh_token"
+)
+
+// Valid indicates whether the value is a known member of the ClientGrantType enum.
+func (e ClientGrantType) Valid() bool {
+	switch e {
+	case GrantAuthorizationCode:
+		return true
+	case GrantClientCredentials:
+		return true
+	case GrantRefreshToken:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FlowType.
 const (
 	FlowTypeApiKey            FlowType = "api-key"
@@ -481,6 +502,73 @@ type AuditPage struct {
 
 // Challenge defines model for Challenge.
 type Challenge = string
+
+// Client defines model for Client.
+type Client struct {
+	Audience   []string          `json:"audience"`
+	CreatedAt  time.Time         `json:"created_at"`
+	Disabled   bool              `json:"disabled"`
+	GrantTypes []ClientGrantType `json:"grant_types"`
+
+	// Id The OAuth 2.0 `client_id`.
+	Id string `json:"id"`
+
+	// LastSeenAt The last hour in which the API saw a token of it.
+	LastSeenAt     *time.Time         `json:"last_seen_at,omitempty"`
+	Name           Name               `json:"name"`
+	OrganizationId openapi_types.UUID `json:"organization_id"`
+	RedirectUris   []string           `json:"redirect_uris"`
+	Scopes         []string           `json:"scopes"`
+	UpdatedAt      time.Time          `json:"updated_at"`
+}
+
+// ClientCredential defines model for ClientCredential.
+type ClientCredential struct {
+	Audience []string `json:"audience"`
+
+	// ClientSecret Shown once; not in the answer to a request that is sent again. Sent as HTTP Basic at the token endpoint.
+	ClientSecret *string           `json:"client_secret,omitempty"`
+	CreatedAt    time.Time         `json:"created_at"`
+	Disabled     bool              `json:"disabled"`
+	GrantTypes   []ClientGrantType `json:"grant_types"`
+
+	// Id The OAuth 2.0 `client_id`.
+	Id string `json:"id"`
+
+	// LastSeenAt The last hour in which the API saw a token of it.
+	LastSeenAt     *time.Time         `json:"last_seen_at,omitempty"`
+	Name           Name               `json:"name"`
+	OrganizationId openapi_types.UUID `json:"organization_id"`
+	RedirectUris   []string           `json:"redirect_uris"`
+	Scopes         []string           `json:"scopes"`
+	UpdatedAt      time.Time          `json:"updated_at"`
+}
+
+// ClientGrantType How the client gets tokens: for itself (`client_credentials`), or for people who allow it (`authorization_code`, with
+// `refresh_token` for as long as they do).
+type ClientGrantType string
+
+// ClientInput defines model for ClientInput.
+type ClientInput struct {
+	// Audience Whom its tokens may be for, https URLs. This API's is always among them.
+	Audience   *[]string         `json:"audience,omitempty"`
+	GrantTypes []ClientGrantType `json:"grant_types"`
+	Name       Name              `json:"name"`
+
+	// RedirectUris Where people come back to, compared as they stand: https, or http at a loopback address; no user, no fragment, no wildcard.
+	// Needed for `authorization_code`, and only there.
+	RedirectUris *[]string `json:"redirect_uris,omitempty"`
+
+	// Scopes What its tokens may carry: scopes that this document names, and for `authorization_code` also `openid`, `offline_access`,
+	// `profile` and `email`. At least one, for Hydra gives a client without any some of its own choosing.
+	Scopes []string `json:"scopes"`
+}
+
+// ClientPage defines model for ClientPage.
+type ClientPage struct {
+	Items      []Client `json:"items"`
+	NextCursor *string  `json:"next_cursor,omitempty"`
+}
 
 // Consent defines model for Consent.
 type Consent struct {
@@ -1031,6 +1119,12 @@ type APIKeyID = openapi_types.UUID
 // AccessCursor defines model for AccessCursor.
 type AccessCursor = string
 
+// ClientCursor defines model for ClientCursor.
+type ClientCursor = string
+
+// ClientID defines model for ClientID.
+type ClientID = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -1325,6 +1419,41 @@ type ExportAuditEventsParams struct {
 // ExportAuditEventsParamsFormat defines parameters for ExportAuditEvents.
 type ExportAuditEventsParamsFormat string
 
+// ListClientsParams defines parameters for ListClients.
+type ListClientsParams struct {
+	// Cursor As `next_cursor` says.
+	Cursor *ClientCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many items at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CreateClientParams defines parameters for CreateClient.
+type CreateClientParams struct {
+	// IdempotencyKey The same request with the same key, sent again within 24 hours, is not carried out again and gets the first answer
+	// (without secrets). The key belongs to caller, operation and organization.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteClientParams defines parameters for DeleteClient.
+type DeleteClientParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// UpdateClientParams defines parameters for UpdateClient.
+type UpdateClientParams struct {
+	// IfMatch The ETag that the change is based on. Another one in the meantime is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// RotateClientSecretParams defines parameters for RotateClientSecret.
+type RotateClientSecretParams struct {
+	// IdempotencyKey The same request with the same key, sent again within 24 hours, is not carried out again and gets the first answer
+	// (without secrets). The key belongs to caller, operation and organization.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListGatewaysParams defines parameters for ListGateways.
 type ListGatewaysParams struct {
 	// Cursor Where to go on, as the page before says (`next_cursor`). Without it the first page.
@@ -1482,6 +1611,12 @@ type CreateOrganizationAPIKeyJSONRequestBody = APIKeyInput
 
 // UpdateOrganizationAPIKeyJSONRequestBody defines body for UpdateOrganizationAPIKey for application/json ContentType.
 type UpdateOrganizationAPIKeyJSONRequestBody = APIKeyChange
+
+// CreateClientJSONRequestBody defines body for CreateClient for application/json ContentType.
+type CreateClientJSONRequestBody = ClientInput
+
+// UpdateClientJSONRequestBody defines body for UpdateClient for application/json ContentType.
+type UpdateClientJSONRequestBody = ClientInput
 
 // CreateGatewayJSONRequestBody defines body for CreateGateway for application/json ContentType.
 type CreateGatewayJSONRequestBody = GatewayInput
@@ -1866,6 +2001,30 @@ type ServerInterface interface {
 	// ExportAuditEvents The same as a file, as far back as it goes.
 	// (GET /api/organizations/{organization}/audit/export)
 	ExportAuditEvents(c *gin.Context, organization OrganizationID, params ExportAuditEventsParams)
+	// ListClients The organization's OAuth 2.0 clients, oldest first.
+	// (GET /api/organizations/{organization}/clients)
+	ListClients(c *gin.Context, organization OrganizationID, params ListClientsParams)
+	// CreateClient A new OAuth 2.0 client of the organization.
+	// (POST /api/organizations/{organization}/clients)
+	CreateClient(c *gin.Context, organization OrganizationID, params CreateClientParams)
+	// DeleteClient End a client, its tokens, and what it was granted.
+	// (DELETE /api/organizations/{organization}/clients/{client})
+	DeleteClient(c *gin.Context, organization OrganizationID, client ClientID, params DeleteClientParams)
+	// GetClient One client.
+	// (GET /api/organizations/{organization}/clients/{client})
+	GetClient(c *gin.Context, organization OrganizationID, client ClientID)
+	// UpdateClient Make the client what is said here. Its id and its secret stay.
+	// (PUT /api/organizations/{organization}/clients/{client})
+	UpdateClient(c *gin.Context, organization OrganizationID, client ClientID, params UpdateClientParams)
+	// DisableClient Let the client get no token and use none, until it is enabled again.
+	// (POST /api/organizations/{organization}/clients/{client}/disable)
+	DisableClient(c *gin.Context, organization OrganizationID, client ClientID)
+	// EnableClient Let a disabled client get tokens again. Access tokens from before stay ended, refresh tokens work again.
+	// (POST /api/organizations/{organization}/clients/{client}/enable)
+	EnableClient(c *gin.Context, organization OrganizationID, client ClientID)
+	// RotateClientSecret A new secret, which is shown this once. The old one stops working at once.
+	// (POST /api/organizations/{organization}/clients/{client}/secret)
+	RotateClientSecret(c *gin.Context, organization OrganizationID, client ClientID, params RotateClientSecretParams)
 	// GetOrganizationDeletion What would go if the organization were deleted with everything that it owns.
 	// (GET /api/organizations/{organization}/deletion)
 	GetOrganizationDeletion(c *gin.Context, organization OrganizationID)
@@ -3824,6 +3983,375 @@ func (siw *ServerInterfaceWrapper) ExportAuditEvents(c *gin.Context) {
 	siw.Handler.ExportAuditEvents(c, organization, params)
 }
 
+// ListClients operation middleware
+func (siw *ServerInterfaceWrapper) ListClients(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListClientsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListClients(c, organization, params)
+}
+
+// CreateClient operation middleware
+func (siw *ServerInterfaceWrapper) CreateClient(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateClientParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateClient(c, organization, params)
+}
+
+// DeleteClient operation middleware
+func (siw *ServerInterfaceWrapper) DeleteClient(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "client" -------------
+	var client ClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "client", c.Param("client"), &client, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter client: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteClientParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteClient(c, organization, client, params)
+}
+
+// GetClient operation middleware
+func (siw *ServerInterfaceWrapper) GetClient(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "client" -------------
+	var client ClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "client", c.Param("client"), &client, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter client: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetClient(c, organization, client)
+}
+
+// UpdateClient operation middleware
+func (siw *ServerInterfaceWrapper) UpdateClient(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "client" -------------
+	var client ClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "client", c.Param("client"), &client, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter client: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateClientParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UpdateClient(c, organization, client, params)
+}
+
+// DisableClient operation middleware
+func (siw *ServerInterfaceWrapper) DisableClient(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "client" -------------
+	var client ClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "client", c.Param("client"), &client, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter client: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DisableClient(c, organization, client)
+}
+
+// EnableClient operation middleware
+func (siw *ServerInterfaceWrapper) EnableClient(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "client" -------------
+	var client ClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "client", c.Param("client"), &client, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter client: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.EnableClient(c, organization, client)
+}
+
+// RotateClientSecret operation middleware
+func (siw *ServerInterfaceWrapper) RotateClientSecret(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "client" -------------
+	var client ClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "client", c.Param("client"), &client, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter client: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateClientSecretParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RotateClientSecret(c, organization, client, params)
+}
+
 // GetOrganizationDeletion operation middleware
 func (siw *ServerInterfaceWrapper) GetOrganizationDeletion(c *gin.Context) {
 
@@ -4939,6 +5467,14 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/organizations/:organization/api-keys/:key/rotate", wrapper.RotateOrganizationAPIKey)
 	router.GET(options.BaseURL+"/api/organizations/:organization/audit", wrapper.ListAuditEvents)
 	router.GET(options.BaseURL+"/api/organizations/:organization/audit/export", wrapper.ExportAuditEvents)
+	router.GET(options.BaseURL+"/api/organizations/:organization/clients", wrapper.ListClients)
+	router.POST(options.BaseURL+"/api/organizations/:organization/clients", wrapper.CreateClient)
+	router.DELETE(options.BaseURL+"/api/organizations/:organization/clients/:client", wrapper.DeleteClient)
+	router.GET(options.BaseURL+"/api/organizations/:organization/clients/:client", wrapper.GetClient)
+	router.PUT(options.BaseURL+"/api/organizations/:organization/clients/:client", wrapper.UpdateClient)
+	router.POST(options.BaseURL+"/api/organizations/:organization/clients/:client/disable", wrapper.DisableClient)
+	router.POST(options.BaseURL+"/api/organizations/:organization/clients/:client/enable", wrapper.EnableClient)
+	router.POST(options.BaseURL+"/api/organizations/:organization/clients/:client/secret", wrapper.RotateClientSecret)
 	router.GET(options.BaseURL+"/api/organizations/:organization/deletion", wrapper.GetOrganizationDeletion)
 	router.GET(options.BaseURL+"/api/organizations/:organization/gateways", wrapper.ListGateways)
 	router.POST(options.BaseURL+"/api/organizations/:organization/gateways", wrapper.CreateGateway)
@@ -6200,6 +6736,253 @@ func (response ExportAuditEvents200TextcsvResponse) VisitExportAuditEventsRespon
 	return err
 }
 
+type ListClientsRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Params       ListClientsParams
+}
+
+type ListClientsResponseObject interface {
+	VisitListClientsResponse(w http.ResponseWriter) error
+}
+
+type ListClients200JSONResponse ClientPage
+
+func (response ListClients200JSONResponse) VisitListClientsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateClientRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Params       CreateClientParams
+	Body         *CreateClientJSONRequestBody
+}
+
+type CreateClientResponseObject interface {
+	VisitCreateClientResponse(w http.ResponseWriter) error
+}
+
+type CreateClient201ResponseHeaders struct {
+	ETag     *string
+	Location *string
+}
+
+type CreateClient201JSONResponse struct {
+	Body    ClientCredential
+	Headers CreateClient201ResponseHeaders
+}
+
+func (response CreateClient201JSONResponse) VisitCreateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteClientRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Client       ClientID       `json:"client"`
+	Params       DeleteClientParams
+}
+
+type DeleteClientResponseObject interface {
+	VisitDeleteClientResponse(w http.ResponseWriter) error
+}
+
+type DeleteClient204Response struct {
+}
+
+func (response DeleteClient204Response) VisitDeleteClientResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetClientRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Client       ClientID       `json:"client"`
+}
+
+type GetClientResponseObject interface {
+	VisitGetClientResponse(w http.ResponseWriter) error
+}
+
+type GetClient200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetClient200JSONResponse struct {
+	Body    Client
+	Headers GetClient200ResponseHeaders
+}
+
+func (response GetClient200JSONResponse) VisitGetClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateClientRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Client       ClientID       `json:"client"`
+	Params       UpdateClientParams
+	Body         *UpdateClientJSONRequestBody
+}
+
+type UpdateClientResponseObject interface {
+	VisitUpdateClientResponse(w http.ResponseWriter) error
+}
+
+type UpdateClient200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateClient200JSONResponse struct {
+	Body    Client
+	Headers UpdateClient200ResponseHeaders
+}
+
+func (response UpdateClient200JSONResponse) VisitUpdateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisableClientRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Client       ClientID       `json:"client"`
+}
+
+type DisableClientResponseObject interface {
+	VisitDisableClientResponse(w http.ResponseWriter) error
+}
+
+type DisableClient200ResponseHeaders struct {
+	ETag *string
+}
+
+type DisableClient200JSONResponse struct {
+	Body    Client
+	Headers DisableClient200ResponseHeaders
+}
+
+func (response DisableClient200JSONResponse) VisitDisableClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnableClientRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Client       ClientID       `json:"client"`
+}
+
+type EnableClientResponseObject interface {
+	VisitEnableClientResponse(w http.ResponseWriter) error
+}
+
+type EnableClient200ResponseHeaders struct {
+	ETag *string
+}
+
+type EnableClient200JSONResponse struct {
+	Body    Client
+	Headers EnableClient200ResponseHeaders
+}
+
+func (response EnableClient200JSONResponse) VisitEnableClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateClientSecretRequestObject struct {
+	Organization OrganizationID `json:"organization"`
+	Client       ClientID       `json:"client"`
+	Params       RotateClientSecretParams
+}
+
+type RotateClientSecretResponseObject interface {
+	VisitRotateClientSecretResponse(w http.ResponseWriter) error
+}
+
+type RotateClientSecret200ResponseHeaders struct {
+	ETag *string
+}
+
+type RotateClientSecret200JSONResponse struct {
+	Body    ClientCredential
+	Headers RotateClientSecret200ResponseHeaders
+}
+
+func (response RotateClientSecret200JSONResponse) VisitRotateClientSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetOrganizationDeletionRequestObject struct {
 	Organization OrganizationID `json:"organization"`
 }
@@ -6990,6 +7773,30 @@ type StrictServerInterface interface {
 	// ExportAuditEvents The same as a file, as far back as it goes.
 	// (GET /api/organizations/{organization}/audit/export)
 	ExportAuditEvents(ctx context.Context, request ExportAuditEventsRequestObject) (ExportAuditEventsResponseObject, error)
+	// ListClients The organization's OAuth 2.0 clients, oldest first.
+	// (GET /api/organizations/{organization}/clients)
+	ListClients(ctx context.Context, request ListClientsRequestObject) (ListClientsResponseObject, error)
+	// CreateClient A new OAuth 2.0 client of the organization.
+	// (POST /api/organizations/{organization}/clients)
+	CreateClient(ctx context.Context, request CreateClientRequestObject) (CreateClientResponseObject, error)
+	// DeleteClient End a client, its tokens, and what it was granted.
+	// (DELETE /api/organizations/{organization}/clients/{client})
+	DeleteClient(ctx context.Context, request DeleteClientRequestObject) (DeleteClientResponseObject, error)
+	// GetClient One client.
+	// (GET /api/organizations/{organization}/clients/{client})
+	GetClient(ctx context.Context, request GetClientRequestObject) (GetClientResponseObject, error)
+	// UpdateClient Make the client what is said here. Its id and its secret stay.
+	// (PUT /api/organizations/{organization}/clients/{client})
+	UpdateClient(ctx context.Context, request UpdateClientRequestObject) (UpdateClientResponseObject, error)
+	// DisableClient Let the client get no token and use none, until it is enabled again.
+	// (POST /api/organizations/{organization}/clients/{client}/disable)
+	DisableClient(ctx context.Context, request DisableClientRequestObject) (DisableClientResponseObject, error)
+	// EnableClient Let a disabled client get tokens again. Access tokens from before stay ended, refresh tokens work again.
+	// (POST /api/organizations/{organization}/clients/{client}/enable)
+	EnableClient(ctx context.Context, request EnableClientRequestObject) (EnableClientResponseObject, error)
+	// RotateClientSecret A new secret, which is shown this once. The old one stops working at once.
+	// (POST /api/organizations/{organization}/clients/{client}/secret)
+	RotateClientSecret(ctx context.Context, request RotateClientSecretRequestObject) (RotateClientSecretResponseObject, error)
 	// GetOrganizationDeletion What would go if the organization were deleted with everything that it owns.
 	// (GET /api/organizations/{organization}/deletion)
 	GetOrganizationDeletion(ctx context.Context, request GetOrganizationDeletionRequestObject) (GetOrganizationDeletionResponseObject, error)
@@ -8501,6 +9308,261 @@ func (sh *strictHandler) ExportAuditEvents(ctx *gin.Context, organization Organi
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ExportAuditEventsResponseObject); ok {
 		if err := validResponse.VisitExportAuditEventsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListClients operation middleware
+func (sh *strictHandler) ListClients(ctx *gin.Context, organization OrganizationID, params ListClientsParams) {
+	var request ListClientsRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListClients(ctx, request.(ListClientsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListClients")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListClientsResponseObject); ok {
+		if err := validResponse.VisitListClientsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateClient operation middleware
+func (sh *strictHandler) CreateClient(ctx *gin.Context, organization OrganizationID, params CreateClientParams) {
+	var request CreateClientRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	var body CreateClientJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateClient(ctx, request.(CreateClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateClient")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CreateClientResponseObject); ok {
+		if err := validResponse.VisitCreateClientResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteClient operation middleware
+func (sh *strictHandler) DeleteClient(ctx *gin.Context, organization OrganizationID, client ClientID, params DeleteClientParams) {
+	var request DeleteClientRequestObject
+
+	request.Organization = organization
+	request.Client = client
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteClient(ctx, request.(DeleteClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteClient")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteClientResponseObject); ok {
+		if err := validResponse.VisitDeleteClientResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetClient operation middleware
+func (sh *strictHandler) GetClient(ctx *gin.Context, organization OrganizationID, client ClientID) {
+	var request GetClientRequestObject
+
+	request.Organization = organization
+	request.Client = client
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetClient(ctx, request.(GetClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetClient")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetClientResponseObject); ok {
+		if err := validResponse.VisitGetClientResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateClient operation middleware
+func (sh *strictHandler) UpdateClient(ctx *gin.Context, organization OrganizationID, client ClientID, params UpdateClientParams) {
+	var request UpdateClientRequestObject
+
+	request.Organization = organization
+	request.Client = client
+	request.Params = params
+
+	var body UpdateClientJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateClient(ctx, request.(UpdateClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateClient")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(UpdateClientResponseObject); ok {
+		if err := validResponse.VisitUpdateClientResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DisableClient operation middleware
+func (sh *strictHandler) DisableClient(ctx *gin.Context, organization OrganizationID, client ClientID) {
+	var request DisableClientRequestObject
+
+	request.Organization = organization
+	request.Client = client
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DisableClient(ctx, request.(DisableClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DisableClient")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DisableClientResponseObject); ok {
+		if err := validResponse.VisitDisableClientResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EnableClient operation middleware
+func (sh *strictHandler) EnableClient(ctx *gin.Context, organization OrganizationID, client ClientID) {
+	var request EnableClientRequestObject
+
+	request.Organization = organization
+	request.Client = client
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EnableClient(ctx, request.(EnableClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EnableClient")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(EnableClientResponseObject); ok {
+		if err := validResponse.VisitEnableClientResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateClientSecret operation middleware
+func (sh *strictHandler) RotateClientSecret(ctx *gin.Context, organization OrganizationID, client ClientID, params RotateClientSecretParams) {
+	var request RotateClientSecretRequestObject
+
+	request.Organization = organization
+	request.Client = client
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateClientSecret(ctx, request.(RotateClientSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateClientSecret")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RotateClientSecretResponseObject); ok {
+		if err := validResponse.VisitRotateClientSecretResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -67,6 +67,8 @@ func newWorld(t *testing.T, change ...func(*settings)) *world {
 	s.Kratos.WebhookSecret = config.Secret(strings.Repeat("k", 32))
 	s.APIKeys.GateSecret = config.Secret(strings.Repeat("g", 32))
 	s.Hydra.PublicURL, s.Hydra.AdminURL = environment(t, "HYDRA_PUBLIC_URL"), environment(t, "HYDRA_ADMIN_URL")
+	s.Hydra.WebhookSecret = config.Secret(strings.Repeat("h", 32))
+	s.Clients.MaxOrphans = 0 // the clients of other worlds are none of ours
 	s.Keto.ReadURL, s.Keto.WriteURL = environment(t, "KETO_READ_URL"), environment(t, "KETO_WRITE_URL")
 	s.Reconcile.MaxDeletedShare = 0 // the tuples of other worlds are none of ours
 	s.Limits.PerPrincipal, s.Limits.PerAddress = app.Limit{PerSecond: 1e6, Burst: 1e6}, app.Limit{PerSecond: 1e6, Burst: 1e6}
