@@ -26,9 +26,11 @@ import (
 	"gatehouse.internal/api/internal/feed"
 	"gatehouse.internal/api/internal/forward"
 	"gatehouse.internal/api/internal/gateways"
+	"gatehouse.internal/api/internal/invitations"
 	"gatehouse.internal/api/internal/jobs"
 	"gatehouse.internal/api/internal/keys"
 	"gatehouse.internal/api/internal/limit"
+	"gatehouse.internal/api/internal/mail"
 	"gatehouse.internal/api/internal/me"
 	"gatehouse.internal/api/internal/openapi"
 	"gatehouse.internal/api/internal/organizations"
@@ -228,6 +230,11 @@ func (p parts) work(s Settings, log *slog.Logger) (service.Part, error) {
 	p.index.Register(workers, converge.ReconcileOptions{Apply: true, MaxDeletedShare: s.Reconcile.MaxDeletedShare})
 	prune.Register(workers, p.pool)
 	users.Register(workers, p.people.saga, p.people.sweep)
+	sender, err := mail.NewSMTP(s.SMTP, time.Now)
+	if err != nil {
+		return service.Part{}, err
+	}
+	invitations.Register(workers, &invitations.Post{Pool: p.pool, Sender: sender, PublicURL: s.PublicURL, Now: time.Now})
 	return jobs.Part(p.pool, log, jobs.Work{
 		Workers:  workers,
 		Periodic: []*river.PeriodicJob{converge.Periodic(s.Reconcile.Interval), prune.Periodic(), users.Periodic(s.Sweep.Interval)},
@@ -268,6 +275,9 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 			gatewayOperations:      &gateways.Operations{Pool: p.pool, Changes: p.changes, Rows: p.rows},
 			productOperations:      &products.Operations{Pool: p.pool, Changes: p.changes, Rows: p.rows},
 			auditOperations:        &audit.Operations{Pool: p.pool},
+			invitationOperations: &invitations.Operations{
+				Pool: p.pool, Changes: p.changes, Identities: p.kratosAdmin, Settings: s.Invitations, Now: time.Now,
+			},
 		},
 		Authenticate: func(r *http.Request) (context.Context, error) { return authenticate(r, verifier, p) },
 	})
@@ -350,6 +360,7 @@ type operations struct {
 	*gatewayOperations
 	*productOperations
 	*auditOperations
+	*invitationOperations
 }
 
 type (
@@ -360,6 +371,7 @@ type (
 	gatewayOperations      = gateways.Operations
 	productOperations      = products.Operations
 	auditOperations        = audit.Operations
+	invitationOperations   = invitations.Operations
 )
 
 // GetPublicHealth says that requests are answered, and nothing about what stands behind.
