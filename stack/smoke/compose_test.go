@@ -67,7 +67,7 @@ var allowed = map[string]struct{ volumes, networks []string }{
 	"oathkeeper":     {[]string{"oathkeeper-config"}, []string{"core"}},
 	"authz":          {[]string{"authz-config"}, []string{"core"}},
 	"api-migrate":    {[]string{"migrate-config"}, []string{"data"}},
-	"api":            {[]string{"api-config"}, []string{"core", "data"}},
+	"api":            {[]string{"api-config"}, []string{"core", "data", "mail"}},
 	"web":            {nil, []string{"web"}},
 	"seed":           {[]string{"demo"}, []string{"core"}},
 	"envoy":          {[]string{"envoy-config"}, []string{"core", "public", "web"}},

@@ -217,7 +217,12 @@ func testEnvironmentCommand(p *place) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			smtp, err := layout.Address("smtp")
+			if err != nil {
+				return err
+			}
 			lines := []string{
+				"GATEHOUSE_TEST_SMTP_ADDRESS=" + smtp,
 				"GATEHOUSE_TEST_DATABASE_URL=" + server.URL(),
 				// For a Kratos and a Hydra of a test's own, with this stack's settings.
 				"GATEHOUSE_TEST_HYDRA=" + hydra,
@@ -229,6 +234,7 @@ func testEnvironmentCommand(p *place) *cobra.Command {
 				"GATEHOUSE_TEST_KRATOS_PUBLIC_URL": "kratos-public", "GATEHOUSE_TEST_KRATOS_ADMIN_URL": "kratos-admin",
 				"GATEHOUSE_TEST_HYDRA_PUBLIC_URL": "hydra-public", "GATEHOUSE_TEST_HYDRA_ADMIN_URL": "hydra-admin",
 				"GATEHOUSE_TEST_KETO_READ_URL": "keto-read", "GATEHOUSE_TEST_KETO_WRITE_URL": "keto-write", "GATEHOUSE_TEST_KETO_OPL_URL": "keto-opl",
+				"GATEHOUSE_TEST_MAIL_URL": "mail",
 			} {
 				base, err := layout.URL(endpoint)
 				if err != nil {

@@ -32,9 +32,11 @@ import (
 	"gatehouse.internal/api/internal/feed"
 	"gatehouse.internal/api/internal/forward"
 	"gatehouse.internal/api/internal/gateways"
+	"gatehouse.internal/api/internal/invitations"
 	"gatehouse.internal/api/internal/jobs"
 	"gatehouse.internal/api/internal/keys"
 	"gatehouse.internal/api/internal/limit"
+	"gatehouse.internal/api/internal/mail"
 	"gatehouse.internal/api/internal/me"
 	"gatehouse.internal/api/internal/openapi"
 	"gatehouse.internal/api/internal/organizations"
@@ -246,6 +248,11 @@ func (p parts) work(s Settings, log *slog.Logger) (service.Part, error) {
 	prune.Register(workers, p.pool)
 	users.Register(workers, p.people.saga, p.people.sweep)
 	clients.Register(workers, clients.NewKeeper(p.pool, p.hydra, log, s.Clients.MaxOrphans, time.Now))
+	sender, err := mail.NewSMTP(s.SMTP, time.Now)
+	if err != nil {
+		return service.Part{}, err
+	}
+	invitations.Register(workers, &invitations.Post{Pool: p.pool, Sender: sender, PublicURL: s.PublicURL, Now: time.Now})
 	return jobs.Part(p.pool, log, jobs.Work{
 		Workers: workers,
 		Periodic: []*river.PeriodicJob{
@@ -299,6 +306,9 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 			},
 			clientOperations: &clients.Operations{
 				Pool: p.pool, Changes: p.changes, Server: p.hydra, Scopes: scopes, Audience: s.tokenAudience(),
+			},
+			invitationOperations: &invitations.Operations{
+				Pool: p.pool, Changes: p.changes, Identities: p.kratosAdmin, Settings: s.Invitations, Now: time.Now,
 			},
 		},
 		Authenticate: func(r *http.Request) (context.Context, error) { return authenticate(r, verifier, p) },
@@ -410,6 +420,7 @@ type operations struct {
 	*auditOperations
 	*keyOperations
 	*clientOperations
+	*invitationOperations
 }
 
 type (
@@ -422,6 +433,7 @@ type (
 	auditOperations        = audit.Operations
 	keyOperations          = keys.Operations
 	clientOperations       = clients.Operations
+	invitationOperations   = invitations.Operations
 )
 
 // GetDocument returns the API's own description.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gatehouse.internal/api/internal/database"
+	"gatehouse.internal/api/internal/invitations"
+	"gatehouse.internal/api/internal/mail"
 	"gatehouse.internal/libs/config"
 	"gatehouse.internal/libs/telemetry"
 )
@@ -64,6 +66,9 @@ type Settings struct {
 	Consent   struct {
 		CSRFSecret config.Secret `mapstructure:"csrf_secret"`
 	} `mapstructure:"consent"`
+	// SMTP is the server that takes our mail.
+	SMTP        mail.Settings        `mapstructure:"smtp"`
+	Invitations invitations.Settings `mapstructure:"invitations"`
 	// Limits bound how often one caller, and one address, may ask.
 	Limits struct {
 		PerPrincipal Limit `mapstructure:"per_principal"`
@@ -128,6 +133,8 @@ func Defaults() Settings {
 	s.Limits.PerAddress = Limit{PerSecond: 200, Burst: 1000} // an office behind one address, or the web app's server
 	s.Sweep = Sweep{Interval: 15 * time.Minute}
 	s.Clients = Clients{Interval: 10 * time.Minute, MaxOrphans: 10}
+	s.SMTP = mail.Defaults()
+	s.Invitations = invitations.Defaults()
 	s.UpstreamTimeout = 2 * time.Second
 	s.Tracing = telemetry.DefaultTracing()
 	s.Drain = 10 * time.Second
@@ -192,7 +199,7 @@ func (s Settings) Verify() error {
 	if err := database.Verify(s.Database.URL.Reveal()); s.Database.URL != "" && err != nil {
 		problems = append(problems, fmt.Errorf("database.url: %w", err))
 	}
-	return errors.Join(append(problems, s.Tracing.Verify())...)
+	return errors.Join(append(problems, s.SMTP.Verify(), s.Invitations.Verify(), s.Tracing.Verify())...)
 }
 
 // tokenIssuer is Hydra's, as it stands in access tokens.

@@ -26,6 +26,7 @@ func valid() Settings {
 	s.Hydra.PublicURL, s.Hydra.AdminURL = "http://127.0.0.1:4444", "http://127.0.0.1:4445"
 	s.Hydra.WebhookSecret = secret + "&"
 	s.Keto.ReadURL, s.Keto.WriteURL = "http://127.0.0.1:4466", "http://127.0.0.1:4467"
+	s.SMTP.Address, s.SMTP.From = "127.0.0.1:1025", "Gatehouse <no-reply@gatehouse.example>"
 	return s
 }
 
@@ -37,7 +38,8 @@ func TestSettingsReportEveryProblemAtOnce(t *testing.T) {
 		"mode", "public_url", "public.address", "internal.address", "internal_secret", "database.url",
 		"database.max_connections", "kratos.public_url", "kratos.admin_url", "kratos.webhook_secret", "api_keys.gate_secret", "hydra.public_url", "hydra.admin_url",
 		"hydra.webhook_secret", "clients.interval",
-		"keto.read_url", "keto.write_url", "reconcile.interval", "sweep.interval", "consent.csrf_secret", "upstream_timeout", "drain", "log.level",
+		"keto.read_url", "keto.write_url", "reconcile.interval", "sweep.interval", "consent.csrf_secret", "smtp.address", "smtp.tls",
+		"smtp.from", "smtp.timeout", "invitations.lifetime", "invitations.mails_per_invitation", "invitations.mails_per_organization", "upstream_timeout", "drain", "log.level",
 	} {
 		require.ErrorContains(t, err, key+":")
 	}

@@ -42,6 +42,14 @@ const (
 	OperationInProgress   Code = "operation_in_progress"
 	AccountDeleted        Code = "account_deleted"
 	RecentLoginRequired   Code = "recent_login_required"
+
+	AlreadyInvited       Code = "already_invited"
+	AlreadyMember        Code = "already_member"
+	AddressUnverified    Code = "address_unverified"
+	InvitationForAnother Code = "invitation_for_another"
+	InvitationEnded      Code = "invitation_ended"
+	InvitationExpired    Code = "invitation_expired"
+	InvitationVoid       Code = "invitation_void"
 )
 
 var statuses = map[Code]int{
@@ -74,6 +82,14 @@ var statuses = map[Code]int{
 	OperationInProgress:   http.StatusConflict,
 	AccountDeleted:        http.StatusConflict,
 	RecentLoginRequired:   http.StatusForbidden,
+
+	AlreadyInvited:       http.StatusConflict,
+	AlreadyMember:        http.StatusConflict,
+	AddressUnverified:    http.StatusForbidden,
+	InvitationForAnother: http.StatusForbidden,
+	InvitationEnded:      http.StatusGone,
+	InvitationExpired:    http.StatusGone,
+	InvitationVoid:       http.StatusConflict,
 }
 
 // Field says what is wrong with one field of the request.

@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"gatehouse.internal/api/internal/app"
 	"gatehouse.internal/api/internal/database"
 	"gatehouse.internal/api/internal/databasetest"
+	"gatehouse.internal/api/internal/mail"
 	"gatehouse.internal/api/internal/permission"
 	"gatehouse.internal/api/internal/principal/principaltest"
 	"gatehouse.internal/api/internal/problem"
@@ -41,6 +43,25 @@ type world struct {
 	api      *app.App
 	server   *httptest.Server
 	stop     func()
+	logs     *logs
+}
+
+// logs are what the API has written, of every level.
+type logs struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logs) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // environment names a server of the running stack.
@@ -54,7 +75,7 @@ func environment(t *testing.T, name string) string {
 // newWorld starts an API. change may alter its settings.
 func newWorld(t *testing.T, change ...func(*settings)) *world {
 	t.Helper()
-	w := &world{t: t, database: databasetest.New(t), door: principaltest.NewDoor(t)}
+	w := &world{t: t, database: databasetest.New(t), door: principaltest.NewDoor(t), logs: &logs{}}
 	require.NoError(t, database.Migrate{URL: w.database.URL(t, databasetest.Owner)}.Up(t.Context()))
 
 	s := app.Defaults()
@@ -70,6 +91,7 @@ func newWorld(t *testing.T, change ...func(*settings)) *world {
 	s.Hydra.WebhookSecret = config.Secret(strings.Repeat("h", 32))
 	s.Clients.MaxOrphans = 0 // the clients of other worlds are none of ours
 	s.Keto.ReadURL, s.Keto.WriteURL = environment(t, "KETO_READ_URL"), environment(t, "KETO_WRITE_URL")
+	s.SMTP.Address, s.SMTP.TLS, s.SMTP.From = environment(t, "SMTP_ADDRESS"), mail.None, "Gatehouse <no-reply@gatehouse.example>"
 	s.Reconcile.MaxDeletedShare = 0 // the tuples of other worlds are none of ours
 	s.Limits.PerPrincipal, s.Limits.PerAddress = app.Limit{PerSecond: 1e6, Burst: 1e6}, app.Limit{PerSecond: 1e6, Burst: 1e6}
 	s.UpstreamTimeout = 20 * time.Second // a loaded machine is no outage
@@ -91,7 +113,7 @@ type settings = app.Settings
 func (w *world) start(s settings) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	api, err := app.New(ctx, s, slog.New(slog.DiscardHandler))
+	api, err := app.New(ctx, s, slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	require.NoError(w.t, err)
 	ended := make(chan error, 1)
 	go func() { ended <- api.Work(ctx) }()
@@ -131,16 +153,28 @@ type caller struct {
 // nobody has no credential.
 var nobody = caller{}
 
-// person makes an identity at Kratos, and forgets it at the end.
+// person makes somebody with a verified address.
 func (w *world) person() caller {
+	w.t.Helper()
+	return w.register(address(), true, "")
+}
+
+// address is one that nobody else has.
+func address() string { return "p-" + uuid.NewString() + "@example.com" }
+
+// register makes an identity at Kratos, and forgets it at the end.
+func (w *world) register(email string, verified bool, locale string) caller {
 	w.t.Helper()
 	configuration := client.NewConfiguration()
 	configuration.Servers = client.ServerConfigurations{{URL: w.settings.Kratos.AdminURL}}
 	kratos := client.NewAPIClient(configuration)
-	email := "p-" + uuid.NewString() + "@example.com"
+	traits := map[string]any{"email": email, "name": "Person " + email[2:6]}
+	if locale != "" {
+		traits["locale"] = locale
+	}
 	created, response, err := kratos.IdentityAPI.CreateIdentity(w.t.Context()).CreateIdentityBody(client.CreateIdentityBody{
-		SchemaId: schema(w.t), Traits: map[string]any{"email": email, "name": "Person " + email[2:6]},
-		VerifiableAddresses: []client.VerifiableIdentityAddress{{Value: email, Verified: true, Via: "email", Status: "completed"}},
+		SchemaId: schema(w.t), Traits: traits,
+		VerifiableAddresses: []client.VerifiableIdentityAddress{{Value: email, Verified: verified, Via: "email", Status: "completed"}},
 	}).Execute()
 	require.NoError(w.t, err)
 	require.NoError(w.t, response.Body.Close())
@@ -149,7 +183,7 @@ func (w *world) person() caller {
 			_ = response.Body.Close()
 		}
 	})
-	return caller{created.Id, principaltest.Session(created.Id, email, time.Now())}
+	return caller{created.Id, principaltest.Session(created.Id, email, time.Now()).With(principaltest.Claims{"email_verified": verified})}
 }
 
 func schema(t *testing.T) string {
