@@ -268,3 +268,30 @@ func (w *world) disconnect() {
 	_, err = connection.Exec(w.t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
 	require.NoError(w.t, err)
 }
+
+func TestEveryOperationIsRefusedToWhoAsksTooOften(t *testing.T) {
+	w := newWorld(t, func(s *settings) { s.Limits.PerAddress = app.Limit{PerSecond: 1e-6, Burst: 1} })
+	w.get(nobody, "/api/public/health").requires(http.StatusOK)
+	for _, o := range operations(t) {
+		t.Run(o.id, func(t *testing.T) {
+			if o.id == "getPublicHealth" || o.id == "getDocument" {
+				return // counted, too; what they answer then is no part of their promise
+			}
+			refused := w.in(t).do(nobody, o.request).refused(problem.RateLimited)
+			require.NotEmpty(t, refused.header.Get("Retry-After"))
+			require.Contains(t, refused.header.Get("RateLimit"), "r=0")
+		})
+	}
+}
+
+func TestOneCallerIsCountedFromEveryAddress(t *testing.T) {
+	w := newWorld(t, func(s *settings) { s.Limits.PerPrincipal = app.Limit{PerSecond: 1e-6, Burst: 2} })
+	ann := w.person()
+	from := func(address string) answer {
+		return w.do(ann, request{method: http.MethodGet, path: "/api/me", header: map[string]string{"X-Forwarded-For": address}})
+	}
+	require.Contains(t, from("203.0.113.1").requires(http.StatusOK).header.Get("RateLimit"), "r=1")
+	from("203.0.113.2").requires(http.StatusOK)
+	from("203.0.113.3").refused(problem.RateLimited)
+	w.get(w.person(), "/api/me").requires(http.StatusOK)
+}
