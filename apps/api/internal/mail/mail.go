@@ -99,7 +99,8 @@ type Sender interface {
 type Refused struct {
 	// Code is SMTP's (RFC 5321, section 4.2), 0 when the message was not fit to be sent.
 	Code int
-	// Permanent refusals come again however often one tries.
+	// Permanent refusals are of this message or its address, and come again however often one tries. A server that will
+	// not talk to us at all is one that somebody has yet to set up.
 	Permanent bool
 }
 
@@ -212,7 +213,8 @@ func breaks(r rune) bool { return r < ' ' || r == 0x7f || r == 0x85 || r == 0x20
 
 func refusal(err error) error {
 	if refused, ok := errors.AsType[*gomail.SendError](err); ok {
-		return &Refused{Code: refused.ErrorCode(), Permanent: refused.ErrorCode() >= 500}
+		ours := refused.Reason == gomail.ErrSMTPRcptTo || refused.Reason == gomail.ErrSMTPDataClose
+		return &Refused{Code: refused.ErrorCode(), Permanent: ours && refused.ErrorCode() >= 500}
 	}
 	return &Refused{}
 }

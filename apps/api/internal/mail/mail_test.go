@@ -21,13 +21,13 @@ func settings(address string) mail.Settings {
 	return s
 }
 
-// server is an SMTP server that takes one message and answers it with verdict.
+// server is an SMTP server that takes everything except for one command.
 type server struct {
 	address string
 	heard   chan []string // every line of the conversation
 }
 
-func serve(t *testing.T, verdict string) server {
+func serve(t *testing.T, command, verdict string) server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -39,12 +39,12 @@ func serve(t *testing.T, verdict string) server {
 			return
 		}
 		defer func() { _ = connection.Close() }()
-		s.heard <- converse(connection, verdict)
+		s.heard <- converse(connection, command, verdict)
 	}()
 	return s
 }
 
-func converse(connection net.Conn, verdict string) (heard []string) {
+func converse(connection net.Conn, command, verdict string) (heard []string) {
 	say := func(text string) { _, _ = fmt.Fprintf(connection, "%s\r\n", text) }
 	say("220 ready")
 	data := false
@@ -52,10 +52,10 @@ func converse(connection net.Conn, verdict string) (heard []string) {
 		line := lines.Text()
 		heard = append(heard, line)
 		switch {
-		case data && line == ".":
+		case data && line != ".":
+		case strings.HasPrefix(line, command):
 			data = false
 			say(verdict)
-		case data:
 		case strings.HasPrefix(line, "EHLO"):
 			say("250 hello") // and no STARTTLS
 		case line == "DATA":
@@ -64,6 +64,9 @@ func converse(connection net.Conn, verdict string) (heard []string) {
 		case line == "QUIT":
 			say("221 bye")
 			return heard
+		case line == ".":
+			data = false
+			say("250 taken")
 		default:
 			say("250 ok")
 		}
@@ -84,7 +87,7 @@ func send(t *testing.T, s mail.Settings, m mail.Message) error {
 
 func TestAMessageHasTheHeadersThatWeGiveItAndNoOther(t *testing.T) {
 	for _, breaking := range []string{"\r\n", "\n", "\r", "\u0085", "\u2028", "\r\n\r\n"} {
-		s := serve(t, "250 taken")
+		s := serve(t, ".", "250 taken")
 		require.NoError(t, send(t, settings(s.address), message("Hello"+breaking+"Bcc: eve@example.com")))
 
 		heard := <-s.heard
@@ -113,16 +116,21 @@ func TestAMessageHasTheHeadersThatWeGiveItAndNoOther(t *testing.T) {
 }
 
 func TestARefusalDoesNotRepeatTheMessage(t *testing.T) {
-	for verdict, expected := range map[string]mail.Refused{
-		"554 5.7.1 spam: the secret":   {Code: 554, Permanent: true},
-		"451 4.7.1 later: the secret":  {Code: 451},
-		"550 no bob@example.com today": {Code: 550, Permanent: true},
+	for _, c := range []struct {
+		command, verdict string
+		expected         mail.Refused
+	}{
+		{".", "554 5.7.1 spam: the secret", mail.Refused{Code: 554, Permanent: true}},
+		{".", "451 4.7.1 later: the secret", mail.Refused{Code: 451}},
+		{"RCPT", "550 no bob@example.com here", mail.Refused{Code: 550, Permanent: true}},
+		{"RCPT", "450 bob@example.com is busy", mail.Refused{Code: 450}},
+		{"MAIL", "530 who are you, Gatehouse?", mail.Refused{Code: 530}}, // which is about us and not about the message
 	} {
-		s := serve(t, verdict)
+		s := serve(t, c.command, c.verdict)
 		err := send(t, settings(s.address), message("Hello"))
 		var refused *mail.Refused
-		require.ErrorAs(t, err, &refused)
-		require.Equal(t, expected, *refused)
+		require.ErrorAs(t, err, &refused, c.verdict)
+		require.Equal(t, c.expected, *refused, c.verdict)
 		require.NotContains(t, err.Error(), "secret")
 		require.NotContains(t, err.Error(), "bob")
 		<-s.heard
@@ -130,7 +138,7 @@ func TestARefusalDoesNotRepeatTheMessage(t *testing.T) {
 }
 
 func TestAServerWithoutTLSHearsNothing(t *testing.T) {
-	s := serve(t, "250 taken")
+	s := serve(t, ".", "250 taken")
 	demanding := settings(s.address)
 	demanding.TLS = mail.StartTLS
 	require.Error(t, send(t, demanding, message("Hello")))
