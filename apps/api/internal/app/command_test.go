@@ -51,6 +51,7 @@ identity_token: {issuer: "http://localhost:8080/.well-known/gatehouse", audience
 kratos: {public_url: "http://127.0.0.1:4433", admin_url: "http://127.0.0.1:4434", webhook_secret: 00112233445566778899aabbccddeeff}
 api_keys: {gate_secret: ffeeddccbbaa99887766554433221100}
 hydra: {public_url: "http://127.0.0.1:4444", admin_url: "http://127.0.0.1:4445", webhook_secret: 0f1e2d3c4b5a69788796a5b4c3d2e1f0}
+clients: {max_orphans: 0} # a test may name a Hydra whose clients are another's
 keto: {read_url: "http://127.0.0.1:4466", write_url: "http://127.0.0.1:4467"}
 consent: {csrf_secret: fedcba9876543210fedcba9876543210}
 smtp: {address: "127.0.0.1:1025", from: "Gatehouse <no-reply@gatehouse.example>"}

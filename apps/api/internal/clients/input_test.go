@@ -64,7 +64,7 @@ func TestWhatAClientCouldNotUseIsRefused(t *testing.T) {
 		"a redirect for itself":       {"redirect_uris", func(c *openapi.ClientInput) { c.GrantTypes, c.Scopes = machine, nil }},
 		"no redirect for people":      {"redirect_uris", func(c *openapi.ClientInput) { c.RedirectUris = nil }},
 		"a refresh without a code": {"grant_types", func(c *openapi.ClientInput) {
-			c.GrantTypes, c.RedirectUris, c.Scopes = append(machine, openapi.GrantRefreshToken), nil, nil
+			c.GrantTypes, c.RedirectUris, c.Scopes = []openapi.ClientGrantType{openapi.GrantClientCredentials, openapi.GrantRefreshToken}, nil, nil
 		}},
 		"an audience without TLS":     {"audience", func(c *openapi.ClientInput) { c.Audience = &[]string{"http://other.example"} }},
 		"an audience that is no URL":  {"audience", func(c *openapi.ClientInput) { c.Audience = &[]string{"gatehouse-api"} }},

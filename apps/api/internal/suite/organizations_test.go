@@ -66,6 +66,12 @@ func TestUpdateOrganization(t *testing.T) {
 	path := "/api/organizations/" + id
 	member := w.member(id, "member")
 
+	t.Run("200 whatever Idempotency-Key, which this operation does not know", func(t *testing.T) {
+		w := w.in(t)
+		same := request{method: http.MethodPatch, path: "/api/organizations/" + other, body: map[string]any{"name": "Same"}, header: map[string]string{"Idempotency-Key": "k"}}
+		w.do(ann, same).requires(http.StatusOK)
+		w.do(ann, same).requires(http.StatusOK)
+	})
 	t.Run("200 with a new ETag", func(t *testing.T) {
 		w := w.in(t)
 		changed := w.do(ann, request{method: http.MethodPatch, path: path, body: map[string]any{"name": "New"}, header: map[string]string{"If-Match": `"1"`}})

@@ -32,11 +32,16 @@ const (
 // describe tells the use case of its request: who is where, and whether this is a request sent again.
 func describe(document *openapi3.T) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		asked := operation(document, c.Request.Method, c.FullPath())
 		info := request.Info{
 			ID: telemetry.RequestID(c.Request.Context()), Address: address(c.Request),
-			Operation: operation(document, c.Request.Method, c.FullPath()).OperationID, Organization: c.Param("organization"),
+			Operation: asked.OperationID, Organization: c.Param("organization"),
 		}
-		if info.IdempotencyKey = c.GetHeader(idempotencyKey); info.IdempotencyKey != "" {
+		// Elsewhere the header means nothing: an operation that does not name it keeps no answer.
+		if asked.Parameters.GetByInAndName(openapi3.ParameterInHeader, idempotencyKey) != nil {
+			info.IdempotencyKey = c.GetHeader(idempotencyKey)
+		}
+		if info.IdempotencyKey != "" {
 			var err error
 			if info.Hash, err = digest(c.Request); err != nil {
 				refuse(c, unfit(err))

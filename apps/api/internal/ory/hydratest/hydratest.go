@@ -51,7 +51,7 @@ func Start(t *testing.T, api string) Hydra {
 	dsn := databasetest.New(t).URL(t, databasetest.Owner) + "&max_conns=20&max_idle_conns=10" // as in the stack
 	public, admin := kratostest.FreePort(t), kratostest.FreePort(t)
 	run := func(arguments ...string) *exec.Cmd {
-		command := exec.CommandContext(context.WithoutCancel(t.Context()), program, append(arguments, "-c", file)...)
+		command := exec.CommandContext(context.WithoutCancel(t.Context()), program, append(arguments, "-c", file)...) //nolint:gosec // the test's own environment
 		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		command.Env = append(os.Environ(),
 			"DSN="+dsn, "DEV=true", "SQA_OPT_OUT=true", "LOG_LEVEL=error",
