@@ -28,7 +28,7 @@ type Lookup[V any] struct {
 type Options struct {
 	Name       string // of its metrics; refusals are counted under Name + "_refused"
 	MaxEntries int    // of answers, and as many of refusals
-	// TTL and RefusedTTL bound what is kept. With a TTL of 0 nothing is, and only questions asked at
+	// TTL and RefusedTTL bound what is kept, from when it was asked for: the answer may have changed since. With a TTL of 0 nothing is, and only questions asked at
 	// one time share an answer.
 	TTL        time.Duration
 	RefusedTTL time.Duration
@@ -102,12 +102,14 @@ func (l *Lookup[V]) ask(ctx context.Context, key Key, ask Ask[V]) (value V, err 
 			err = fmt.Errorf("panic of type %T: %s", recovered, debug.Stack()) // the value may quote the request
 		}
 	}()
+	asked := l.options.Now()
 	value, holds, err := ask(ctx)
+	spent := l.options.Now().Sub(asked)
 	if err != nil {
-		l.refused.Set(key, err, min(holds, l.options.RefusedTTL))
+		l.refused.Set(key, err, min(holds, l.options.RefusedTTL)-spent)
 		return value, err
 	}
-	l.found.Set(key, value, min(holds, l.options.TTL))
+	l.found.Set(key, value, min(holds, l.options.TTL)-spent)
 	return value, nil
 }
 

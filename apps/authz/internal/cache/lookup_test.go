@@ -56,6 +56,33 @@ func TestAnswerIsKeptForTheLeastOfBothTimes(t *testing.T) {
 	}
 }
 
+// What the server says may have changed since it was asked. Counted from its answer, a logout would go unnoticed for as
+// long as the answer was under way, too.
+func TestTimeOfAnAnswerBeginsWithTheQuestion(t *testing.T) {
+	for name, refusal := range map[string]error{"answer": nil, "refusal": errors.New("no such session")} {
+		t.Run(name, func(t *testing.T) {
+			clock := newClock()
+			o := options(clock)
+			o.RefusedTTL = o.TTL
+			l := cache.NewLookup[string](o)
+			asked := 0
+			ask := func(context.Context) (string, time.Duration, error) {
+				asked++
+				clock.pass(4 * time.Second)
+				return "v", cache.Unbounded, refusal
+			}
+			_, err := l.Do(t.Context(), key, ask)
+			require.ErrorIs(t, err, refusal)
+			clock.pass(6*time.Second - 1)
+			_, _ = l.Do(t.Context(), key, ask)
+			require.Equal(t, 1, asked)
+			clock.pass(1)
+			_, _ = l.Do(t.Context(), key, ask)
+			require.Equal(t, 2, asked)
+		})
+	}
+}
+
 func TestAnswerThatHoldsNoTimeIsAskedForAgain(t *testing.T) {
 	s := &store{value: "v", holds: 0}
 	l := cache.NewLookup[string](options(newClock()))

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,9 +61,14 @@ type Rendering struct {
 	err  error
 }
 
-// Once returns what write returned the first time.
+var errNotWritten = errors.New("the answer could not be written")
+
+// Once returns what write returned the first time, an error if it panicked.
 func (r *Rendering) Once(write func() ([]byte, error)) ([]byte, error) {
-	r.once.Do(func() { r.text, r.err = write() })
+	r.once.Do(func() {
+		r.err = errNotWritten // for those who come after a panic: without it they would have an empty answer, which Envoy takes for a yes
+		r.text, r.err = write()
+	})
 	return r.text, r.err
 }
 
@@ -110,10 +116,9 @@ func (s *Snapshot) keep(r *pipeline.Request, matched *compiled, session *pipelin
 		return d
 	}
 	d.Rendering = &Rendering{}
-	k := &kept{rule: matched.number, until: pipeline.GoodUntilOf(session), decision: d}
-	for _, line := range r.Header["Cookie"] {
-		k.cookies = append(k.cookies, strings.Clone(line))
-	}
+	clones(d.Set["Cookie"])
+	k := &kept{rule: matched.number, until: pipeline.GoodUntilOf(session), decision: d, cookies: slices.Clone(r.Header["Cookie"])}
+	clones(k.cookies)
 	list, _ := known.Memo.Load().([]*kept)
 	next := []*kept{k}
 	for _, other := range list {
@@ -123,6 +128,14 @@ func (s *Snapshot) keep(r *pipeline.Request, matched *compiled, session *pipelin
 	}
 	known.Memo.Store(next) // of two at one time one is lost, and made again
 	return d
+}
+
+// clones cuts what is kept loose from the request: a header is a part of the text of the whole check, which would be
+// kept with it. Of what the upstream is told only the client's cookies come from there.
+func clones(lines []string) {
+	for i, line := range lines {
+		lines[i] = strings.Clone(line)
+	}
 }
 
 func size(header http.Header) int {

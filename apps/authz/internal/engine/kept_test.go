@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -345,6 +346,43 @@ func TestHugeDecisionIsNotKept(t *testing.T) {
 	for range 2 {
 		k.requireAgain(request("/a", caller), false)
 	}
+}
+
+// A header is a part of the whole check's text (envoy.Question): whoever keeps it keeps all of that, up to 1 MiB.
+func TestNothingOfARequestIsKeptBesideWhatIsSaidAgain(t *testing.T) {
+	const checks, size = 40, 1 << 20
+	k := newKeeper(t, ruleOf("a", "GET", told))
+	inUse := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := inUse()
+	for i := range checks {
+		sent := http.Header{"Cookie": {fmt.Sprintf("session=u-%d; theme=dark", i)}}
+		switch i % 3 {
+		case 1:
+			sent["Authorization"] = k.token(fmt.Sprintf("u-%d", i), time.Hour)["Authorization"]
+		case 2:
+			sent["Authorization"] = []string{fmt.Sprintf("Bearer u-%d", i)}
+		}
+		for _, values := range sent {
+			values[0] = (strings.Repeat("x", size) + values[0])[size:]
+		}
+		d := k.requireAgain(request("/a", sent), false)
+		require.Equal(t, "theme=dark", d.Set.Get("Cookie"))
+	}
+	require.Less(t, inUse(), before+checks*size/4)
+	runtime.KeepAlive(k)
+}
+
+func TestWhatCouldNotBeWrittenOnceIsNoAnswerTheNextTime(t *testing.T) {
+	r := &engine.Rendering{}
+	require.Panics(t, func() { _, _ = r.Once(func() ([]byte, error) { panic("while writing") }) })
+	text, err := r.Once(func() ([]byte, error) { return []byte("yes"), nil })
+	require.Error(t, err, "an empty message is a yes to Envoy")
+	require.Empty(t, text)
 }
 
 func TestACallerIsRememberedByABoundedNumberOfRules(t *testing.T) {

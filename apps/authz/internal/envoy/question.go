@@ -130,7 +130,7 @@ func (q *Question) http(number protowire.Number, m message) error {
 	case httpRawBody:
 		q.rawBody = m.text
 	case httpHeaders:
-		f, err := m.field()
+		f, err := m.entry()
 		if q.joined == nil {
 			q.joined = map[string]string{}
 		}
@@ -196,22 +196,34 @@ func (m message) read(into *string) error {
 	return nil
 }
 
-// field reads a HeaderValue, or an entry of a map, which has no raw value.
+// entry reads an entry of a map. Its fields have the same numbers as those of a HeaderValue, which has one more.
+func (m message) entry() (f field, err error) {
+	err = m.each(func(number protowire.Number, m message) error { return f.read(number, m) })
+	return f, err
+}
+
+// field reads a HeaderValue.
 func (m message) field() (f field, err error) {
 	var raw string
 	err = m.each(func(number protowire.Number, m message) error {
-		switch number {
-		case headerKey:
-			return m.read(&f.name)
-		case headerValue:
-			return m.read(&f.value)
-		case headerRawValue:
+		if number == headerRawValue {
 			raw = m.text
+			return nil
 		}
-		return nil
+		return f.read(number, m)
 	})
 	if raw != "" {
 		f.value = raw
 	}
 	return f, err
+}
+
+func (f *field) read(number protowire.Number, m message) error {
+	switch number {
+	case headerKey:
+		return m.read(&f.name)
+	case headerValue:
+		return m.read(&f.value)
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -46,12 +47,13 @@ func full() *authv3.CheckRequest {
 // requireReadAlike compares what is read of an encoded check in service with what the whole message says.
 func requireReadAlike(t *testing.T, wire []byte) {
 	t.Helper()
+	var q Question
+	refused := q.decode(wire) // before anything else: it must stand whatever it is sent
 	var whole authv3.CheckRequest
 	if proto.Unmarshal(wire, &whole) != nil {
 		return // then to refuse it, or to read what is needed of it, are both right
 	}
-	var q Question
-	require.NoError(t, q.decode(wire))
+	require.NoError(t, refused)
 	want := NewQuestion(&whole)
 	if len(want.joined) == 0 {
 		want.joined = nil
@@ -81,6 +83,21 @@ func TestQuestionIsReadAsTheWholeMessageWouldBe(t *testing.T) {
 	require.NoError(t, err)
 	requireReadAlike(t, append(wire, more...))
 	requireReadAlike(t, append(more, wire...))
+}
+
+// An entry of a map has no third field: what stands there is skipped like all that a later version may add.
+func TestEntryOfHeadersHasNoRawValue(t *testing.T) {
+	var entry []byte
+	for number, text := range []string{headerKey: "x-user-id", headerValue: "u-1", headerRawValue: "root"} {
+		if number > 0 {
+			entry = protowire.AppendString(protowire.AppendTag(entry, protowire.Number(number), protowire.BytesType), text) // #nosec G115 -- at most 3
+		}
+	}
+	wire := entry
+	for _, number := range []protowire.Number{httpHeaders, requestHTTP, attributesRequest, checkAttributes} {
+		wire = protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), wire)
+	}
+	requireReadAlike(t, wire)
 }
 
 // In a message of a caller's choice: whatever gRPC's own reading takes, this one takes for the same.

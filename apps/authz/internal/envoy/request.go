@@ -158,7 +158,8 @@ func checkPath(path, query string) error {
 	if strings.ContainsFunc(path+query, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		return pipeline.Invalid("the path holds control characters")
 	}
-	if strings.ContainsFunc(path, func(c rune) bool { return c > unicode.MaxASCII }) {
+	// A space ends the path in HTTP/1.1's request line, for a backend that is not strict.
+	if strings.ContainsFunc(path, func(c rune) bool { return c == ' ' || c > unicode.MaxASCII }) {
 		return pipeline.Invalid("the path holds a character that must be escaped")
 	}
 	if strings.Contains(path, "#") || strings.Contains(query, "#") {

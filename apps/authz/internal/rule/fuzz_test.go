@@ -72,13 +72,13 @@ func FuzzRulesAreMatchedWithoutPanic(f *testing.F) {
 func FuzzRequestableIsWhatTheDoorLetsThrough(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"h", "/"}, {"h:80", "/a/b/"}, {"[::1]", "/%20%C3%A9"}, {"h", "/..."}, {"h", "/.a/..b"}, {"h", "/.."}, {"h", "/a//b"}, {"h", "/%2e"}, {"h", "/%61"},
-		{"h", "/%E0%80%80"}, {"h", "/%ED%A0%80"}, {"h", "/%F4%90%80%80"}, {"h", "/%F0%9F%98%80"}, {"h", "/a;b"}, {"h", "/%"}, {"", "/"}, {"h", "/~!$&'()*+,=:@|^`{}<>\""},
+		{"h", "/%E0%80%80"}, {"h", "/%ED%A0%80"}, {"h", "/%F4%90%80%80"}, {"h", "/%F0%9F%98%80"}, {"h", "/a b"}, {"h", "/a;b"}, {"h", "/%"}, {"", "/"}, {"h", "/~!$&'()*+,=:@|^`{}<>\""},
 	} {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, host, path string) {
-		if strings.ContainsAny(path, " ?") || !strings.HasPrefix(path, "/") || strings.ToLower(host) != host {
-			return // no request has a space there or begins otherwise, and the other two never reach a rule
+		if strings.Contains(path, "?") || !strings.HasPrefix(path, "/") || strings.ToLower(host) != host {
+			return // no request begins otherwise, and a query or a capital in the host never reaches a rule
 		}
 		r, err := envoy.Parse(&authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
 			Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Host: host, Path: path, Headers: map[string]string{"x-forwarded-proto": "https"}},

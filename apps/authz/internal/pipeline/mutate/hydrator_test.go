@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,8 +107,8 @@ func TestBrokenHydratorConfigurationsAreRefused(t *testing.T) {
 	}
 }
 
-// kept builds a hydrator that keeps answers, and a clock to move.
-func (h *hydration) kept(t *testing.T, config map[string]any) (mutate.Mutator, *time.Time, *cache.Lookup[[]byte]) {
+// kept builds a hydrator that keeps answers, and a function that lets time pass. The cache reads the time beside requests, too.
+func (h *hydration) kept(t *testing.T, config map[string]any) (m mutate.Mutator, pass func(time.Duration), hydrations *cache.Lookup[[]byte]) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.asked++
@@ -117,15 +118,16 @@ func (h *hydration) kept(t *testing.T, config map[string]any) (mutate.Mutator, *
 		_, _ = io.WriteString(w, h.body)
 	}))
 	t.Cleanup(server.Close)
-	now := time.Unix(1000, 0)
-	hydrations := cache.NewLookup[[]byte](cache.Options{
-		Name: "hydrator", MaxEntries: 10, TTL: cache.Unbounded, Timeout: time.Second, Now: func() time.Time { return now },
+	var passed atomic.Int64 // nanoseconds
+	hydrations = cache.NewLookup[[]byte](cache.Options{
+		Name: "hydrator", MaxEntries: 10, TTL: cache.Unbounded, Timeout: time.Second,
+		Now: func() time.Time { return time.Unix(1000, passed.Load()) },
 	})
 	m, err := mutate.New("hydrator", map[string]any{"api": map[string]any{"url": server.URL}, "cache": config}, mutate.Deps{
 		Upstream: upstream.New(upstream.Options{Timeout: time.Second, MaxConnections: 1}), Hydrations: hydrations,
 	})
 	require.NoError(t, err)
-	return m, &now, hydrations
+	return m, func(d time.Duration) { passed.Add(int64(d)) }, hydrations
 }
 
 func asked() (*pipeline.Request, *pipeline.Session) {
@@ -137,7 +139,7 @@ func asked() (*pipeline.Request, *pipeline.Session) {
 
 func TestHydrationIsKeptForItsTime(t *testing.T) {
 	h := &hydration{status: 200, body: `{"subject":"ann","extra":{"deep":{"role":"admin"}},"header":{"x-role":["admin"]}}`}
-	m, now, _ := h.kept(t, map[string]any{"enabled": true, "ttl": "30s"})
+	m, pass, _ := h.kept(t, map[string]any{"enabled": true, "ttl": "30s"})
 	for n := range 3 {
 		r, s := asked()
 		r.Header.Set("X-Request-Id", strconv.Itoa(n)) // of every request its own; the server is not told
@@ -153,7 +155,7 @@ func TestHydrationIsKeptForItsTime(t *testing.T) {
 	require.NotContains(t, h.sent, "Request-Id")
 	require.NotContains(t, h.request.Header, "X-Request-Id")
 
-	*now = now.Add(30 * time.Second)
+	pass(30 * time.Second)
 	r, s := asked()
 	require.NoError(t, m.Mutate(t.Context(), r, s))
 	require.Equal(t, 2, h.asked)
@@ -172,11 +174,11 @@ func TestHydrationIsKeptForAMinuteByDefaultAndOnlyOnRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := &hydration{status: 200, body: `{"subject":"ann"}`}
-			m, now, _ := h.kept(t, c.config)
+			m, pass, _ := h.kept(t, c.config)
 			for range 2 {
 				r, s := asked()
 				require.NoError(t, m.Mutate(t.Context(), r, s))
-				*now = now.Add(c.after)
+				pass(c.after)
 			}
 			require.Equal(t, c.asked, h.asked)
 		})
