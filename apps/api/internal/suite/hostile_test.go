@@ -144,7 +144,7 @@ func TestChangesOfOneOrganizationAtOnceNeverLockEachOtherOut(t *testing.T) {
 			},
 			func() answer { return w.patch(ann, of+"/members/"+cid.id, map[string]any{"role": "admin"}) },
 			func() answer { return w.delete(ann, of+"/members/"+cid.id) },
-			func() answer { return w.do(cid, request{method: http.MethodPost, path: of + "/leave"}) },
+			func() answer { return w.delete(cid, of+"/membership") },
 			func() answer { return w.post(ann, of+"/transfer", map[string]any{"user_id": bob.id}) },
 			func() answer {
 				return w.do(ann, request{method: http.MethodPost, path: of + "/api-keys/" + key + "/rotate"})
@@ -271,7 +271,7 @@ func TestLastTwoOwnersCannotBothDeleteTheirAccounts(t *testing.T) {
 	// Of ann a deletion is under way: she is active until it has come that far.
 	w.execute(`INSERT INTO user_operations (id, user_id, kind, requested_by, request_id) VALUES ($1, $2, 'delete', 'system', '')`,
 		uuid.NewString(), ann.id)
-	w.do(bob, request{method: http.MethodPost, path: "/api/organizations/" + organization + "/leave"}).refused(problem.LastOwner)
+	w.delete(bob, "/api/organizations/"+organization+"/membership").refused(problem.LastOwner)
 }
 
 // Ownership is handed on in person, by whatever operation.
