@@ -290,7 +290,7 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 	}
 	return web.New(web.Settings{
 		Log: log, Metrics: metrics, Spans: p.spans, BehindDoor: s.Mode == edge, PublicURL: s.PublicURL, Document: document.Document, Forwarder: forwarder,
-		Limits: limits, Index: p.index, Guard: &access.Guard{Index: p.keto, Rows: p.rows},
+		Limits: limits, Index: p.index, TokenSecret: []byte(s.InternalSecret.Reveal()), Guard: &access.Guard{Index: p.keto, Rows: p.rows},
 		Operations: operations{
 			meOperations: &me.Operations{
 				Accounts: p.kratosAdmin, Saga: p.people.saga, Changes: p.changes, Index: p.keto, Now: time.Now,
@@ -298,7 +298,7 @@ func newHandler(s Settings, p parts, log *slog.Logger, metrics prometheus.Regist
 			userOperations:         &users.Operations{Pool: p.pool, Changes: p.changes, Saga: p.people.saga},
 			consentOperations:      &consent.Operations{Authority: p.hydra, Secret: []byte(s.Consent.CSRFSecret.Reveal())},
 			organizationOperations: &organizations.Operations{Pool: p.pool, Changes: p.changes},
-			gatewayOperations:      &gateways.Operations{Pool: p.pool, Changes: p.changes, Rows: p.rows},
+			gatewayOperations:      &gateways.Operations{Pool: p.pool, Changes: p.changes},
 			productOperations:      &products.Operations{Pool: p.pool, Changes: p.changes, Rows: p.rows},
 			auditOperations:        &audit.Operations{Pool: p.pool},
 			keyOperations: &keys.Operations{

@@ -1,11 +1,14 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"gatehouse.internal/api/internal/database"
@@ -142,7 +145,15 @@ func Defaults() Settings {
 	return s
 }
 
-const secretLength = 32
+const (
+	secretLength = 32
+	// secretVariety is how many different characters a secret has at least. Of 32 random hexadecimal digits fewer than eight are
+	// different once in 10^7 secrets; what somebody typed to satisfy the length has often but one.
+	secretVariety = 8
+
+	weak    = "needs at least 32 characters, 8 of them different: openssl rand -hex 32 makes one"
+	outside = "must not be a public address: whoever reaches it needs no permission"
+)
 
 // Verify implements config.Verifier.
 func (s Settings) Verify() error {
@@ -155,7 +166,7 @@ func (s Settings) Verify() error {
 		{isAddress(s.Public.Address), "public.address: must be host:port"},
 		{isAddress(s.Internal.Address), "internal.address: must be host:port"},
 		{s.Public.Address != s.Internal.Address, "internal.address: must not be the public one"},
-		{len(s.InternalSecret) >= secretLength, "internal_secret: needs at least 32 characters"},
+		{isSecret(s.InternalSecret), "internal_secret: " + weak},
 		{s.Database.URL != "", "database.url: missing"},
 		{s.Database.MaxConnections > 3, "database.max_connections: needs at least 4: one waits for jobs, others may wait for Kratos and Keto"},
 		{s.Mode != edge || s.IdentityToken.Issuer != "", "identity_token.issuer: missing"},
@@ -163,26 +174,30 @@ func (s Settings) Verify() error {
 		{s.Mode != edge || isURL(s.IdentityToken.JWKSURL), "identity_token.jwks_url: must be an http URL"},
 		{isURL(s.Kratos.PublicURL), "kratos.public_url: must be an http URL"},
 		{isURL(s.Kratos.AdminURL), "kratos.admin_url: must be an http URL"},
+		{isInside(s.Kratos.AdminURL), "kratos.admin_url: " + outside},
 		{s.Kratos.PublicURL != s.Kratos.AdminURL || s.Kratos.AdminURL == "", "kratos.admin_url: must not be the public one"},
-		{len(s.Kratos.WebhookSecret) >= secretLength, "kratos.webhook_secret: needs at least 32 characters"},
+		{isSecret(s.Kratos.WebhookSecret), "kratos.webhook_secret: " + weak},
 		{s.Kratos.WebhookSecret != s.InternalSecret || s.InternalSecret == "", "kratos.webhook_secret: must not be internal_secret"},
-		{len(s.APIKeys.GateSecret) >= secretLength, "api_keys.gate_secret: needs at least 32 characters"},
+		{isSecret(s.APIKeys.GateSecret), "api_keys.gate_secret: " + weak},
 		{s.APIKeys.GateSecret != s.InternalSecret || s.InternalSecret == "", "api_keys.gate_secret: must not be internal_secret"},
 		{isURL(s.Hydra.PublicURL), "hydra.public_url: must be an http URL"},
 		{isURL(s.Hydra.AdminURL), "hydra.admin_url: must be an http URL"},
+		{isInside(s.Hydra.AdminURL), "hydra.admin_url: " + outside},
 		{s.Hydra.PublicURL != s.Hydra.AdminURL || s.Hydra.AdminURL == "", "hydra.admin_url: must not be the public one"},
-		{len(s.Hydra.WebhookSecret) >= secretLength, "hydra.webhook_secret: needs at least 32 characters"},
+		{isSecret(s.Hydra.WebhookSecret), "hydra.webhook_secret: " + weak},
 		{s.Hydra.WebhookSecret != s.InternalSecret || s.InternalSecret == "", "hydra.webhook_secret: must not be internal_secret"},
 		{s.Hydra.Issuer == "" || isURL(s.Hydra.Issuer), "hydra.issuer: must be an http URL"},
 		{isURL(s.Keto.ReadURL), "keto.read_url: must be an http URL"},
 		{isURL(s.Keto.WriteURL), "keto.write_url: must be an http URL"},
+		{isInside(s.Keto.ReadURL), "keto.read_url: " + outside},
+		{isInside(s.Keto.WriteURL), "keto.write_url: " + outside},
 		{s.Keto.ReadURL != s.Keto.WriteURL || s.Keto.WriteURL == "", "keto.write_url: must not be the read one"},
 		{s.Reconcile.Interval >= time.Minute, "reconcile.interval: needs at least a minute"},
 		{s.Reconcile.MaxDeletedShare >= 0 && s.Reconcile.MaxDeletedShare <= 1, "reconcile.max_deleted_share: must be from 0 to 1"},
 		{s.Sweep.Interval >= time.Minute, "sweep.interval: needs at least a minute"},
 		{s.Clients.Interval >= time.Minute, "clients.interval: needs at least a minute"},
 		{s.Clients.MaxOrphans >= 0, "clients.max_orphans: must not be negative"},
-		{len(s.Consent.CSRFSecret) >= secretLength, "consent.csrf_secret: needs at least 32 characters"},
+		{isSecret(s.Consent.CSRFSecret), "consent.csrf_secret: " + weak},
 		{s.Consent.CSRFSecret != s.InternalSecret || s.InternalSecret == "", "consent.csrf_secret: must not be internal_secret"},
 		{s.Limits.PerPrincipal.PerSecond > 0 && s.Limits.PerPrincipal.Burst > 0, "limits.per_principal: needs a positive per_second and burst"},
 		{s.Limits.PerAddress.PerSecond > 0 && s.Limits.PerAddress.Burst > 0, "limits.per_address: needs a positive per_second and burst"},
@@ -240,6 +255,41 @@ func isURL(text string) bool {
 	parsed, err := url.Parse(text)
 	return err == nil && (parsed.Scheme == "http" || parsed.Scheme == "https") && parsed.Host != "" && parsed.User == nil
 }
+
+func isSecret(secret config.Secret) bool {
+	different := map[rune]bool{}
+	for _, char := range secret.Reveal() {
+		different[char] = true
+	}
+	return len(secret) >= secretLength && len(different) >= secretVariety
+}
+
+// lookup finds out what the name of an admin port stands for; lookupTime is how long it may take.
+var lookup = net.DefaultResolver.LookupNetIP
+
+const lookupTime = 2 * time.Second
+
+// isInside tells whether the server at a URL is on this machine or a private network, for its admin port asks nobody who
+// they are. A name that stands for nothing yet may belong to a container that starts later: it is no reason to refuse.
+func isInside(text string) bool {
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Hostname() == "" {
+		return true // isURL says what is wrong
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
+	defer cancel()
+	addresses, err := lookup(ctx, "ip", parsed.Hostname())
+	if err != nil {
+		return true
+	}
+	return !slices.ContainsFunc(addresses, func(address netip.Addr) bool {
+		address = address.Unmap()
+		return !address.IsLoopback() && !address.IsPrivate() && !address.IsLinkLocalUnicast() && !shared.Contains(address)
+	})
+}
+
+// shared are the addresses that networks of one operator share (RFC 6598), as some clouds give them to containers.
+var shared = netip.MustParsePrefix("100.64.0.0/10")
 
 func isOrigin(text string) bool {
 	parsed, err := url.Parse(text)

@@ -1,6 +1,9 @@
 package app
 
 import (
+	"context"
+	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -47,32 +50,71 @@ func TestSettingsReportEveryProblemAtOnce(t *testing.T) {
 
 func TestUnsafeSettingsAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*Settings){
-		"public_url":                  func(s *Settings) { s.PublicURL += "/" },
-		"public_url of a page":        func(s *Settings) { s.PublicURL += "#" },
-		"internal_secret":             func(s *Settings) { s.InternalSecret = "short" },
-		"internal.address":            func(s *Settings) { s.Internal = s.Public },
-		"database.max_connections":    func(s *Settings) { s.Database.MaxConnections = 3 },
-		"keto.write_url":              func(s *Settings) { s.Keto.WriteURL = s.Keto.ReadURL },
-		"reconcile.interval":          func(s *Settings) { s.Reconcile.Interval = time.Second },
-		"sweep.interval":              func(s *Settings) { s.Sweep.Interval = time.Second },
-		"reconcile.max_deleted_share": func(s *Settings) { s.Reconcile.MaxDeletedShare = 1.1 },
-		"consent.csrf_secret":         func(s *Settings) { s.Consent.CSRFSecret = s.InternalSecret },
-		"api_keys.gate_secret":        func(s *Settings) { s.APIKeys.GateSecret = s.InternalSecret },
-		"kratos.webhook_secret":       func(s *Settings) { s.Kratos.WebhookSecret = s.InternalSecret },
-		"kratos.admin_url":            func(s *Settings) { s.Kratos.AdminURL = s.Kratos.PublicURL },
-		"hydra.admin_url":             func(s *Settings) { s.Hydra.AdminURL = s.Hydra.PublicURL },
-		"hydra.webhook_secret":        func(s *Settings) { s.Hydra.WebhookSecret = s.InternalSecret },
-		"clients.interval":            func(s *Settings) { s.Clients.Interval = time.Second },
-		"clients.max_orphans":         func(s *Settings) { s.Clients.MaxOrphans = -1 },
-		"identity_token.issuer":       func(s *Settings) { s.IdentityToken.Issuer = "" },
-		"identity_token.audience":     func(s *Settings) { s.IdentityToken.Audience = "" },
-		"identity_token.jwks_url":     func(s *Settings) { s.IdentityToken.JWKSURL = "file:///keys" },
+		"public_url":                          func(s *Settings) { s.PublicURL += "/" },
+		"public_url of a page":                func(s *Settings) { s.PublicURL += "#" },
+		"internal_secret":                     func(s *Settings) { s.InternalSecret = "short" },
+		"internal_secret of one letter":       func(s *Settings) { s.InternalSecret = config.Secret(strings.Repeat("a", 64)) },
+		"kratos.webhook_secret of one letter": func(s *Settings) { s.Kratos.WebhookSecret = config.Secret(strings.Repeat("b", 64)) },
+		"api_keys.gate_secret of a pair":      func(s *Settings) { s.APIKeys.GateSecret = config.Secret(strings.Repeat("ab", 32)) },
+		"consent.csrf_secret of a few":        func(s *Settings) { s.Consent.CSRFSecret = config.Secret(strings.Repeat("1234567", 8)) },
+		"kratos.admin_url that is public":     func(s *Settings) { s.Kratos.AdminURL = "http://203.0.114.1:4434" },
+		"hydra.admin_url that is public":      func(s *Settings) { s.Hydra.AdminURL = "https://[2606:4700::1]" },
+		"keto.read_url that is public":        func(s *Settings) { s.Keto.ReadURL = "http://8.8.8.8:4466" },
+		"keto.write_url that is public":       func(s *Settings) { s.Keto.WriteURL = "http://[::ffff:8.8.8.8]:4467" },
+		"internal.address":                    func(s *Settings) { s.Internal = s.Public },
+		"database.max_connections":            func(s *Settings) { s.Database.MaxConnections = 3 },
+		"keto.write_url":                      func(s *Settings) { s.Keto.WriteURL = s.Keto.ReadURL },
+		"reconcile.interval":                  func(s *Settings) { s.Reconcile.Interval = time.Second },
+		"sweep.interval":                      func(s *Settings) { s.Sweep.Interval = time.Second },
+		"reconcile.max_deleted_share":         func(s *Settings) { s.Reconcile.MaxDeletedShare = 1.1 },
+		"consent.csrf_secret":                 func(s *Settings) { s.Consent.CSRFSecret = s.InternalSecret },
+		"api_keys.gate_secret":                func(s *Settings) { s.APIKeys.GateSecret = s.InternalSecret },
+		"kratos.webhook_secret":               func(s *Settings) { s.Kratos.WebhookSecret = s.InternalSecret },
+		"kratos.admin_url":                    func(s *Settings) { s.Kratos.AdminURL = s.Kratos.PublicURL },
+		"hydra.admin_url":                     func(s *Settings) { s.Hydra.AdminURL = s.Hydra.PublicURL },
+		"identity_token.issuer":               func(s *Settings) { s.IdentityToken.Issuer = "" },
+		"identity_token.audience":             func(s *Settings) { s.IdentityToken.Audience = "" },
+		"identity_token.jwks_url":             func(s *Settings) { s.IdentityToken.JWKSURL = "file:///keys" },
+		"hydra.webhook_secret":                func(s *Settings) { s.Hydra.WebhookSecret = s.InternalSecret },
+		"clients.interval":                    func(s *Settings) { s.Clients.Interval = time.Second },
+		"clients.max_orphans":                 func(s *Settings) { s.Clients.MaxOrphans = -1 },
+		"hydra.webhook_secret of one letter":  func(s *Settings) { s.Hydra.WebhookSecret = config.Secret(strings.Repeat("h", 64)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := valid()
 			change(&s)
 			key, _, _ := strings.Cut(name, " ")
 			require.ErrorContains(t, s.Verify(), key+":")
+		})
+	}
+}
+
+func TestNameOfAnAdminPortMustNotStandForAPublicAddress(t *testing.T) {
+	original := lookup
+	t.Cleanup(func() { lookup = original })
+	for name, c := range map[string]struct {
+		addresses []string
+		inside    bool
+	}{
+		"this machine":                    {[]string{"127.0.0.1", "::1"}, true},
+		"a private network":               {[]string{"10.0.0.7", "172.20.0.3", "192.168.1.1", "fd00::1", "100.64.0.9"}, true},
+		"the world":                       {[]string{"8.8.8.8"}, false},
+		"a private network and the world": {[]string{"10.0.0.7", "2606:4700::1"}, false},
+		"every address of the machine":    {[]string{"0.0.0.0"}, false},
+		"nothing yet":                     {nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lookup = func(context.Context, string, string) ([]netip.Addr, error) {
+				var out []netip.Addr
+				for _, address := range c.addresses {
+					out = append(out, netip.MustParseAddr(address))
+				}
+				if out == nil {
+					return nil, errors.New("no such host")
+				}
+				return out, nil
+			}
+			require.Equal(t, c.inside, isInside("http://kratos:4434"))
 		})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,6 +48,21 @@ type Changes struct {
 	Jobs  Jobs
 	// Timeout bounds a transaction, waiting for locks and for Keto included.
 	Timeout time.Duration
+
+	once   sync.Once
+	making chan struct{}
+}
+
+// turn waits until one more change may hold a connection. Taking rights away needs a second one while the first holds locks
+// (converge.Withdraw), and converges, which may hold half of all, wait for these locks: one connection must always be left.
+func (c *Changes) turn(ctx context.Context) (done func(), err error) {
+	c.once.Do(func() { c.making = make(chan struct{}, max(1, int(c.Pool.Config().MaxConns)/2-1)) })
+	select {
+	case c.making <- struct{}{}:
+		return func() { <-c.making }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("too many changes at once: %w", ctx.Err())
+	}
 }
 
 // Unit is one change while it is made.
@@ -89,7 +106,11 @@ func (c *Changes) Do(ctx context.Context, act func(ctx context.Context, u *Unit)
 	var marks []converge.Mark
 	within, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	err := pgx.BeginFunc(within, c.Pool, func(tx pgx.Tx) error {
+	done, err := c.turn(within)
+	if err != nil {
+		return database.Problem(err)
+	}
+	err = pgx.BeginFunc(within, c.Pool, func(tx pgx.Tx) error {
 		store, err := replayed(within, tx)
 		if err != nil {
 			return err
@@ -103,6 +124,7 @@ func (c *Changes) Do(ctx context.Context, act func(ctx context.Context, u *Unit)
 		}
 		return store(unit.answer)
 	})
+	done()
 	if replay, ok := errors.AsType[*Replay](err); ok {
 		return replay
 	}

@@ -48,8 +48,8 @@ func Encode(marks []Mark) string {
 	return base64.RawURLEncoding.EncodeToString(out)
 }
 
-// Decode reads a Consistency-Token. Its error is ErrToken. A token grants nothing: one that somebody made up can only name
-// an object and a version to wait for.
+// Decode reads a Consistency-Token. Its error is ErrToken. A token grants nothing, but waiting for
+// what it names tells that it exists: whoever takes one from outside must know that we gave it.
 func Decode(token string) ([]Mark, error) {
 	if len(token) > base64.RawURLEncoding.EncodedLen(1+MaxMarks*(1+16+binary.MaxVarintLen64)) {
 		return nil, ErrToken

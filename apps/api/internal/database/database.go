@@ -54,12 +54,27 @@ func Problem(err error) error {
 	if _, ok := errors.AsType[*problem.Problem](err); ok {
 		return err
 	}
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch answer.Code {
+		case unrepresentable, untranslatable:
+			return problem.Invalid(problem.Field{Name: "request", Reason: "holds text that cannot be kept: a NUL, or no UTF-8"}).Because(err)
+		case orphan:
+			return problem.Hidden().Because(err)
+		}
+	}
 	_, unconnected := errors.AsType[*pgconn.ConnectError](err)
 	if answer, ok := errors.AsType[*pgconn.PgError](err); ok && !unconnected && !outage(answer.Code) {
 		return err
 	}
 	return problem.New(problem.Unavailable, "The database does not answer right now. Try again.").Because(err)
 }
+
+// SQLSTATEs that the caller caused.
+const (
+	unrepresentable = "22021" // character_not_in_repertoire
+	untranslatable  = "22P05" // untranslatable_character: \u0000 in JSON
+	orphan          = "23503" // foreign_key_violation: what a new row belongs to was deleted meanwhile
+)
 
 // Missing is Problem for a row that was asked for by its id: without one there is nothing that the caller may see. The index
 // may still know an object whose row is gone.
@@ -77,10 +92,10 @@ func Conflicts(err error, constraint string) bool {
 }
 
 // outage tells, by the class of a SQLSTATE, whether the server could not rather than would not:
-// connection, resources, operator intervention.
+// connection, resources, operator intervention, and rolled back in favour of another transaction.
 func outage(state string) bool {
 	class := state[:min(2, len(state))]
-	return class == "08" || class == "53" || class == "57"
+	return class == "08" || class == "40" || class == "53" || class == "57"
 }
 
 // Ready fails unless Postgres answers and holds at least the schema that this binary was built for. A newer

@@ -29,6 +29,10 @@ func TestErrorsOfTheDatabase(t *testing.T) {
 		"shutting down":         {&pgconn.PgError{Code: "57P01"}, problem.Unavailable},
 		"too many connections":  {&pgconn.PgError{Code: "53300"}, problem.Unavailable},
 		"a mistake of ours":     {&pgconn.PgError{Code: "42P01"}, problem.Internal},
+		"a deadlock":            {&pgconn.PgError{Code: "40P01"}, problem.Unavailable},
+		"a NUL":                 {&pgconn.PgError{Code: "22021"}, problem.InvalidRequest},
+		"a NUL in JSON":         {&pgconn.PgError{Code: "22P05"}, problem.InvalidRequest},
+		"its parent is gone":    {&pgconn.PgError{Code: "23503"}, problem.NotFound},
 		"a problem from inside": {problem.New(problem.AccountDisabled, ""), problem.AccountDisabled},
 	} {
 		t.Run(name, func(t *testing.T) {

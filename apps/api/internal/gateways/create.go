@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"gatehouse.internal/api/internal/access"
 	"gatehouse.internal/api/internal/audit"
 	"gatehouse.internal/api/internal/change"
 	"gatehouse.internal/api/internal/etag"
@@ -27,6 +28,13 @@ func (o *Operations) CreateGateway(ctx context.Context, r openapi.CreateGatewayR
 	var created row.Gateway
 	err = o.Changes.Do(ctx, func(ctx context.Context, u *change.Unit) error {
 		rows := row.New(u.Tx)
+		if err := rows.HoldOrganization(ctx, r.Organization); err != nil {
+			return err
+		}
+		// The creator is given the gateway: somebody who was removed a moment ago must not be.
+		if err := access.Still(ctx, u.Tx, "create_gateway", permission.Of(permission.Organization, r.Organization)); err != nil {
+			return err
+		}
 		wanted := row.InsertParams{
 			ID: uuid.Must(uuid.NewV7()), OrganizationID: r.Organization, Slug: r.Body.Slug, Name: r.Body.Name, Upstream: r.Body.Upstream,
 		}

@@ -24,8 +24,6 @@ import (
 type Operations struct {
 	Pool    *pgxpool.Pool
 	Changes *change.Changes
-	// Rows says what a caller holds now: nobody gives what they do not hold.
-	Rows permission.Checker
 }
 
 func answer(g row.Gateway) openapi.Gateway {

@@ -62,7 +62,7 @@ func (o *Operations) PutGrant(ctx context.Context, r openapi.PutGrantRequestObje
 			return err
 		}
 		role := permission.Role(r.Body.Role)
-		if err := g.holds(ctx, o.Rows, caller, role, g.before); err != nil {
+		if err := g.holds(ctx, caller, role, g.before); err != nil {
 			return err
 		}
 		if err := g.belongs(ctx); err != nil {
@@ -100,7 +100,7 @@ func (o *Operations) DeleteGrant(ctx context.Context, r openapi.DeleteGrantReque
 		if g.before == "" {
 			return problem.Hidden()
 		}
-		if err := g.holds(ctx, o.Rows, caller, g.before); err != nil {
+		if err := g.holds(ctx, caller, g.before); err != nil {
 			return err
 		}
 		if err := g.rows.DeleteGrant(ctx, row.DeleteGrantParams{GatewayID: r.Gateway, SubjectKind: g.kind, SubjectID: g.subject.String()}); err != nil {
@@ -126,8 +126,20 @@ type changing struct {
 }
 
 func (o *Operations) grant(ctx context.Context, u *change.Unit, gateway uuid.UUID, kind string, subject uuid.UUID, ifMatch *string) (changing, error) {
+	rows := row.New(u.Tx)
+	found, err := rows.Find(ctx, gateway)
+	if err != nil {
+		return changing{}, database.Missing(err)
+	}
+	// The organization first, as everybody does: nobody leaves it or rises in it while a role is compared with the caller's.
+	if err := rows.HoldOrganization(ctx, found.OrganizationID); err != nil {
+		return changing{}, err
+	}
 	rows, locked, err := lock(ctx, u, gateway)
 	if err != nil {
+		return changing{}, err
+	}
+	if err := access.Still(ctx, u.Tx, "grant", object(gateway)); err != nil {
 		return changing{}, err
 	}
 	out := changing{unit: u, rows: rows, gateway: locked, kind: kind, subject: subject}
@@ -145,7 +157,7 @@ var shows = map[permission.Role]permission.Permit{
 }
 
 // holds refuses to give or to touch a role that the caller does not hold at this moment, as the rows say.
-func (g changing) holds(ctx context.Context, rows permission.Checker, caller principal.Principal, roles ...permission.Role) error {
+func (g changing) holds(ctx context.Context, caller principal.Principal, roles ...permission.Role) error {
 	subject, err := access.SubjectOf(caller)
 	if err != nil {
 		return err
@@ -156,7 +168,7 @@ func (g changing) holds(ctx context.Context, rows permission.Checker, caller pri
 			questions = append(questions, permission.Question{Subject: subject, Permit: shows[role], Object: object(g.gateway.ID)})
 		}
 	}
-	answers, err := rows.Check(ctx, questions...)
+	answers, err := permission.NewRows(g.unit.Tx).Check(ctx, questions...)
 	if err != nil {
 		return database.Problem(err)
 	}
@@ -170,9 +182,6 @@ func (g changing) holds(ctx context.Context, rows permission.Checker, caller pri
 
 // belongs refuses those outside of the organization: they get rights by invitation only.
 func (g changing) belongs(ctx context.Context) error {
-	if err := g.rows.HoldOrganization(ctx, g.gateway.OrganizationID); err != nil {
-		return err
-	}
 	inside, err := g.rows.Grantable(ctx, row.GrantableParams{Kind: g.kind, OrganizationID: g.gateway.OrganizationID, Subject: g.subject})
 	if err != nil {
 		return err

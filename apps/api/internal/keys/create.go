@@ -57,6 +57,11 @@ func (o *Operations) create(ctx context.Context, of owner, input openapi.APIKeyI
 	}
 	s = newSecret(o.Environment)
 	err = o.Changes.Do(ctx, func(ctx context.Context, u *change.Unit) error {
+		if of.organization != nil {
+			if err := hold(ctx, u, *of.organization); err != nil {
+				return err
+			}
+		}
 		created, err = row.New(u.Tx).Insert(ctx, row.InsertParams{
 			ID: uuid.Must(uuid.NewV7()), OrganizationID: of.organization, UserID: of.user, Name: input.Name,
 			Prefix: s.prefix, Hash: s.hash(), Scopes: input.Scopes, ExpiresAt: input.ExpiresAt, CreatedBy: caller.UserID,

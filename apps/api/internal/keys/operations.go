@@ -6,12 +6,14 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"gatehouse.internal/api/internal/access"
 	"gatehouse.internal/api/internal/audit"
 	"gatehouse.internal/api/internal/change"
 	"gatehouse.internal/api/internal/database"
 	"gatehouse.internal/api/internal/etag"
 	"gatehouse.internal/api/internal/keys/row"
 	"gatehouse.internal/api/internal/openapi"
+	"gatehouse.internal/api/internal/permission"
 	"gatehouse.internal/api/internal/principal"
 	"gatehouse.internal/api/internal/problem"
 )
@@ -59,6 +61,15 @@ type recorded struct {
 }
 
 func record(key row.ApiKey) recorded { return recorded{key.Name, key.Prefix, key.Scopes} }
+
+// hold keeps everybody from leaving the organization and makes sure that the caller may have its credentials even now: a key
+// must not come into the hands of somebody who was removed a moment ago.
+func hold(ctx context.Context, u *change.Unit, organization uuid.UUID) error {
+	if err := row.New(u.Tx).HoldOrganization(ctx, organization); err != nil {
+		return err
+	}
+	return access.Still(ctx, u.Tx, "create_credentials", permission.Of(permission.Organization, organization))
+}
 
 // lock reads a key of the owner for a change that is based on ifMatch.
 func lock(ctx context.Context, rows *row.Queries, of owner, id uuid.UUID, ifMatch *string) (row.ApiKey, error) {

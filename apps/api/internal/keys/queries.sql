@@ -71,3 +71,7 @@ UPDATE api_keys
 SET revoked_at = now(), version = version + 1, updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
 WHERE id = $1
 RETURNING *;
+
+-- name: HoldOrganization :exec
+-- Nobody leaves it meanwhile: whoever changes members locks this row.
+SELECT FROM organizations WHERE id = $1 FOR SHARE;

@@ -52,6 +52,11 @@ func (o *Operations) rotate(ctx context.Context, of owner, id uuid.UUID, ifMatch
 	s = newSecret(o.Environment)
 	err = o.Changes.Do(ctx, func(ctx context.Context, u *change.Unit) error {
 		rows := row.New(u.Tx)
+		if of.organization != nil {
+			if err := hold(ctx, u, *of.organization); err != nil {
+				return err
+			}
+		}
 		before, err := lock(ctx, rows, of, id, ifMatch)
 		switch {
 		case err != nil:

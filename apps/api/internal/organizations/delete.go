@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"gatehouse.internal/api/internal/access"
 	"gatehouse.internal/api/internal/audit"
 	"gatehouse.internal/api/internal/change"
 	"gatehouse.internal/api/internal/clients"
@@ -51,7 +52,13 @@ func (o *Operations) DeleteOrganization(ctx context.Context, r openapi.DeleteOrg
 		if err != nil {
 			return database.Missing(err)
 		}
+		if err := access.Still(ctx, u.Tx, "delete", permission.Of(permission.Organization, before.ID)); err != nil {
+			return err
+		}
 		if err := etag.Match(r.Params.IfMatch, before.Version); err != nil {
+			return err
+		}
+		if err := rows.LockGateways(ctx, before.ID); err != nil { // before their products, as everybody does
 			return err
 		}
 		owned, err := rows.Owned(ctx, before.ID)

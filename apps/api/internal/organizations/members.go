@@ -5,10 +5,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"gatehouse.internal/api/internal/access"
 	"gatehouse.internal/api/internal/audit"
 	"gatehouse.internal/api/internal/change"
 	"gatehouse.internal/api/internal/database"
 	"gatehouse.internal/api/internal/etag"
+	"gatehouse.internal/api/internal/feed"
 	"gatehouse.internal/api/internal/openapi"
 	"gatehouse.internal/api/internal/organizations/row"
 	"gatehouse.internal/api/internal/page"
@@ -52,7 +54,7 @@ func (o *Operations) GetMember(ctx context.Context, r openapi.GetMemberRequestOb
 func (o *Operations) UpdateMember(ctx context.Context, r openapi.UpdateMemberRequestObject) (openapi.UpdateMemberResponseObject, error) {
 	var updated row.MemberRow
 	err := o.Changes.Do(ctx, func(ctx context.Context, u *change.Unit) error {
-		m, err := lock(ctx, u, r.Organization, r.User, r.Params.IfMatch)
+		m, err := lock(ctx, u, r.Organization, r.User, r.Params.IfMatch, "manage_members")
 		if err != nil {
 			return err
 		}
@@ -74,7 +76,7 @@ func (o *Operations) UpdateMember(ctx context.Context, r openapi.UpdateMemberReq
 // RemoveMember takes somebody out of an organization.
 func (o *Operations) RemoveMember(ctx context.Context, r openapi.RemoveMemberRequestObject) (openapi.RemoveMemberResponseObject, error) {
 	err := o.Changes.Do(ctx, func(ctx context.Context, u *change.Unit) error {
-		m, err := lock(ctx, u, r.Organization, r.User, r.Params.IfMatch)
+		m, err := lock(ctx, u, r.Organization, r.User, r.Params.IfMatch, "manage_members")
 		if err != nil {
 			return err
 		}
@@ -96,7 +98,7 @@ func (o *Operations) LeaveOrganization(ctx context.Context, r openapi.LeaveOrgan
 		return nil, err
 	}
 	err = o.Changes.Do(ctx, func(ctx context.Context, u *change.Unit) error {
-		m, err := lock(ctx, u, r.Organization, caller.UserID, nil)
+		m, err := lock(ctx, u, r.Organization, caller.UserID, nil, "view")
 		if err != nil {
 			return err
 		}
@@ -119,15 +121,15 @@ func (o *Operations) TransferOrganization(ctx context.Context, r openapi.Transfe
 	}
 	var heir row.MemberRow
 	err = o.Changes.Do(ctx, func(ctx context.Context, u *change.Unit) error {
-		to, err := lock(ctx, u, r.Organization, r.Body.UserId, nil)
+		from, err := lock(ctx, u, r.Organization, caller.UserID, nil, "transfer")
+		if err != nil {
+			return err
+		}
+		to, err := find(ctx, u, r.Organization, r.Body.UserId)
 		if err != nil {
 			if problem.From(err).Code == problem.NotFound {
 				return problem.Semantic(problem.Field{Name: "user_id", Reason: "is no member"})
 			}
-			return err
-		}
-		from, err := lock(ctx, u, r.Organization, caller.UserID, nil)
-		if err != nil {
 			return err
 		}
 		// First the one, then the other: there is never no owner.
@@ -155,18 +157,32 @@ type membership struct {
 	before row.MemberRow
 }
 
-// lock takes the organization's lock and reads the member. Every change of a membership begins here, so two of them
-// cannot each leave the other as the last owner.
-func lock(ctx context.Context, u *change.Unit, organization, user uuid.UUID, ifMatch *string) (membership, error) {
-	rows := row.New(u.Tx)
-	if _, err := rows.Lock(ctx, organization); err != nil {
+// lock takes the organization's lock, makes sure that the caller holds the permit even now, and reads the member. Every
+// change of a membership begins here, so two of them cannot each leave the other as the last owner.
+func lock(
+	ctx context.Context, u *change.Unit, organization, user uuid.UUID, ifMatch *string, permit permission.Permit,
+) (membership, error) {
+	if _, err := row.New(u.Tx).Lock(ctx, organization); err != nil {
 		return membership{}, database.Missing(err)
 	}
+	if err := access.Still(ctx, u.Tx, permit, permission.Of(permission.Organization, organization)); err != nil {
+		return membership{}, err
+	}
+	m, err := find(ctx, u, organization, user)
+	if err != nil {
+		return membership{}, err
+	}
+	return m, etag.Match(ifMatch, m.before.Version)
+}
+
+// find reads a member of an organization that is locked.
+func find(ctx context.Context, u *change.Unit, organization, user uuid.UUID) (membership, error) {
+	rows := row.New(u.Tx)
 	before, err := rows.Member(ctx, row.MemberParams{OrganizationID: organization, UserID: user})
 	if err != nil {
 		return membership{}, database.Missing(err)
 	}
-	return membership{u, rows, before}, etag.Match(ifMatch, before.Version)
+	return membership{u, rows, before}, nil
 }
 
 // mayMake refuses an admin who would make or unmake an owner: nobody gives or takes a right that they do not hold now.
@@ -184,6 +200,9 @@ func (m membership) mayMake(ctx context.Context, role string) error {
 	}
 	if held != owner {
 		return problem.New(problem.Forbidden, "Only an owner may do this to an owner, or make one.")
+	}
+	if caller.Auth != principal.Session { // as for a transfer, which this could stand in for
+		return problem.New(problem.SessionRequired, "Only a signed-in person may make or unmake an owner, not a token or a key.")
 	}
 	return nil
 }
@@ -238,6 +257,9 @@ func (m membership) leave(ctx context.Context, action string) error {
 	if err := m.rows.RemoveMember(ctx, row.RemoveMemberParams{OrganizationID: organization, UserID: user}); err != nil {
 		return err
 	}
+	if err := m.disarm(ctx); err != nil {
+		return err
+	}
 	m.unit.Withdraw(m.tuples(m.before.Role)...)
 	for _, grant := range grants {
 		given := []permission.Grant{{Kind: permission.KindUser, ID: user.String(), Role: permission.Role(grant.Role)}}
@@ -246,6 +268,21 @@ func (m membership) leave(ctx context.Context, action string) error {
 	}
 	m.unit.Converge(permission.Of(permission.Organization, organization))
 	m.unit.Audit(audit.Event{Organization: organization, Action: action, Target: m.target(), Before: recordedMember{m.before.Role}})
+	return nil
+}
+
+// disarm takes their secrets from the organization's keys that the member holds. Without a member they would open nothing
+// either, but only until the person returns. A key itself stays the organization's, with what it was granted: who rotates it
+// holds it.
+func (m membership) disarm(ctx context.Context) error {
+	keys, err := m.rows.DisarmKeys(ctx, row.DisarmKeysParams{OrganizationID: &m.before.OrganizationID, CreatedBy: m.before.UserID})
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		until := key.UpdatedAt
+		m.unit.Publish(feed.Entry{Kind: feed.Key, ID: key.ID.String(), NotBefore: &until, Expires: until.Add(feed.Lifetime)})
+	}
 	return nil
 }
 

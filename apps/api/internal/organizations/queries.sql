@@ -52,10 +52,11 @@ WHERE m.organization_id = $1 AND m.user_id = $2;
 SELECT role FROM memberships WHERE organization_id = $1 AND user_id = $2;
 
 -- name: OtherOwners :one
--- Owners who may act, without one of them.
+-- Owners who may act, and not only until what is under way has ended, without one of them.
 SELECT count(*)
 FROM memberships m JOIN users u ON u.id = m.user_id
-WHERE m.organization_id = $1 AND m.role = 'owner' AND m.user_id <> $2 AND u.state = 'active';
+WHERE m.organization_id = $1 AND m.role = 'owner' AND m.user_id <> $2 AND u.state = 'active'
+  AND NOT EXISTS (SELECT FROM user_operations o WHERE o.user_id = u.id AND o.finished_at IS NULL AND o.kind <> 'reactivate');
 
 -- name: SetRole :one
 UPDATE memberships SET role = $3, version = version + 1, updated_at = now()
@@ -83,3 +84,13 @@ DELETE FROM oauth2_clients WHERE organization_id = $1 RETURNING id;
 
 -- name: DeleteKeys :many
 DELETE FROM api_keys WHERE organization_id = $1 RETURNING id;
+
+-- name: LockGateways :exec
+SELECT FROM gateways WHERE organization_id = $1 ORDER BY id FOR UPDATE;
+
+-- name: DisarmKeys :many
+-- No secret has an empty hash. updated_at is the time of issue that the door is told, so it never goes back.
+UPDATE api_keys
+SET hash = '', version = version + 1, updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
+WHERE organization_id = $1 AND created_by = $2 AND revoked_at IS NULL
+RETURNING id, updated_at;

@@ -19,6 +19,9 @@ func (o *Operations) CreateProduct(ctx context.Context, r openapi.CreateProductR
 	var created row.Product
 	err := o.Changes.Do(ctx, func(ctx context.Context, u *change.Unit) error {
 		rows := row.New(u.Tx)
+		if err := rows.HoldOrganization(ctx, r.Gateway); err != nil {
+			return err
+		}
 		organization, err := rows.Organization(ctx, r.Gateway)
 		if err != nil {
 			return database.Missing(err)

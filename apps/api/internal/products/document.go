@@ -51,6 +51,9 @@ func describes(ctx context.Context, encoded []byte) error {
 	refused := func(reason string, err error) error {
 		return problem.Semantic(problem.Field{Name: "body", Reason: reason}).Because(err)
 	}
+	if deeper(encoded, deepest) {
+		return refused("is nested too deeply", nil)
+	}
 	loader := openapi3.NewLoader()
 	loader.IsExternalRefsAllowed = false
 	loader.ReadFromURIFunc = func(*openapi3.Loader, *url.URL) ([]byte, error) { return nil, errors.New("not followed") }
@@ -62,6 +65,32 @@ func describes(ctx context.Context, encoded []byte) error {
 		return refused("breaks a rule of OpenAPI", err)
 	}
 	return nil
+}
+
+// deepest is how deeply a document may be nested. Real ones stay far below. The loader reads what is inside of a schema once for
+// every schema around it: a megabyte of nothing but nesting, which is 10000 deep at most, would keep a processor busy for
+// minutes.
+const deepest = 100
+
+// deeper tells whether JSON that is known to be well-formed is nested more deeply than limit.
+func deeper(encoded []byte, limit int) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(encoded); i++ {
+		switch char := encoded[i]; {
+		case quoted && char == '\\':
+			i++
+		case char == '"':
+			quoted = !quoted
+		case quoted:
+		case char == '{' || char == '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case char == '}' || char == ']':
+			depth--
+		}
+	}
+	return false
 }
 
 // DeleteProductDocument detaches the document. Where there is none it is detached already.

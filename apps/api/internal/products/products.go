@@ -94,12 +94,15 @@ type locked struct {
 	organization uuid.UUID
 }
 
-// lock takes the gateway's lock and then the product's, in the order in which a gateway is deleted.
+// lock takes the organization's lock, the gateway's and then the product's, in the order in which an organization is deleted.
 func lock(ctx context.Context, u *change.Unit, id uuid.UUID, ifMatch *string) (locked, error) {
 	rows := row.New(u.Tx)
 	found, err := rows.Find(ctx, id)
 	if err != nil {
 		return locked{}, database.Missing(err)
+	}
+	if err := rows.HoldOrganization(ctx, found.GatewayID); err != nil {
+		return locked{}, err
 	}
 	organization, err := rows.Organization(ctx, found.GatewayID)
 	if err != nil {

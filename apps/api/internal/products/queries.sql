@@ -9,6 +9,10 @@ SELECT * FROM products WHERE id = $1;
 -- name: Lock :one
 SELECT * FROM products WHERE id = $1 FOR UPDATE;
 
+-- name: HoldOrganization :exec
+-- Nobody leaves the gateway's organization meanwhile: whoever changes members locks this row.
+SELECT FROM organizations WHERE id = (SELECT organization_id FROM gateways WHERE gateways.id = $1) FOR SHARE;
+
 -- name: Organization :one
 -- The gateway is not deleted meanwhile.
 SELECT organization_id FROM gateways WHERE id = $1 FOR SHARE;

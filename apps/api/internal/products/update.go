@@ -7,12 +7,9 @@ import (
 	"gatehouse.internal/api/internal/access"
 	"gatehouse.internal/api/internal/audit"
 	"gatehouse.internal/api/internal/change"
-	"gatehouse.internal/api/internal/database"
 	"gatehouse.internal/api/internal/etag"
 	"gatehouse.internal/api/internal/openapi"
 	"gatehouse.internal/api/internal/permission"
-	"gatehouse.internal/api/internal/principal"
-	"gatehouse.internal/api/internal/problem"
 	"gatehouse.internal/api/internal/products/row"
 )
 
@@ -26,7 +23,8 @@ func (o *Operations) UpdateProduct(ctx context.Context, r openapi.UpdateProductR
 		}
 		wanted := string(r.Body.Visibility)
 		if wider(l.before.Visibility, wanted) {
-			if err := o.mayPublish(ctx, l.before); err != nil {
+			// The rows are asked: the caller's right may have gone a moment ago.
+			if err := access.Still(ctx, u.Tx, "publish", object(l.before.ID)); err != nil {
 				return err
 			}
 		}
@@ -58,27 +56,6 @@ func tuples(p row.Product) []permission.Tuple {
 func wider(before, after string) bool {
 	rank := map[string]int{string(permission.Private): 0, string(permission.WithinOrganization): 1, string(permission.Public): 2}
 	return rank[after] > rank[before]
-}
-
-// mayPublish refuses those who may change a product and not decide who sees it. The rows are asked: the caller's right
-// may have gone a moment ago.
-func (o *Operations) mayPublish(ctx context.Context, p row.Product) error {
-	caller, err := principal.From(ctx)
-	if err != nil {
-		return err
-	}
-	subject, err := access.SubjectOf(caller)
-	if err != nil {
-		return err
-	}
-	allowed, err := o.Rows.Check(ctx, permission.Question{Subject: subject, Permit: "publish", Object: object(p.ID)})
-	if err != nil {
-		return database.Problem(err)
-	}
-	if !allowed[0] {
-		return problem.New(problem.Forbidden, "To let more people see it needs the permit Product.publish.")
-	}
-	return nil
 }
 
 // DeleteProduct ends a product.

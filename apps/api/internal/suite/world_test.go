@@ -80,15 +80,15 @@ func newWorld(t *testing.T, change ...func(*settings)) *world {
 
 	s := app.Defaults()
 	s.PublicURL = publicURL
-	s.InternalSecret = config.Secret(strings.Repeat("i", 32))
-	s.Consent.CSRFSecret = config.Secret(strings.Repeat("c", 32))
+	s.InternalSecret = secret("i")
+	s.Consent.CSRFSecret = secret("c")
 	s.Database.URL = config.Secret(w.database.URL(t, databasetest.Runtime))
 	s.IdentityToken.Issuer, s.IdentityToken.Audience, s.IdentityToken.JWKSURL = principaltest.Issuer, principaltest.Audience, w.door.URL
 	s.Kratos.PublicURL, s.Kratos.AdminURL = environment(t, "KRATOS_PUBLIC_URL"), environment(t, "KRATOS_ADMIN_URL")
-	s.Kratos.WebhookSecret = config.Secret(strings.Repeat("k", 32))
-	s.APIKeys.GateSecret = config.Secret(strings.Repeat("g", 32))
+	s.Kratos.WebhookSecret = secret("k")
+	s.APIKeys.GateSecret = secret("g")
 	s.Hydra.PublicURL, s.Hydra.AdminURL = environment(t, "HYDRA_PUBLIC_URL"), environment(t, "HYDRA_ADMIN_URL")
-	s.Hydra.WebhookSecret = config.Secret(strings.Repeat("h", 32))
+	s.Hydra.WebhookSecret = secret("h")
 	s.Clients.MaxOrphans = 0 // the clients of other worlds are none of ours
 	s.Keto.ReadURL, s.Keto.WriteURL = environment(t, "KETO_READ_URL"), environment(t, "KETO_WRITE_URL")
 	s.SMTP.Address, s.SMTP.TLS, s.SMTP.From = environment(t, "SMTP_ADDRESS"), mail.None, "Gatehouse <no-reply@gatehouse.example>"
@@ -103,6 +103,11 @@ func newWorld(t *testing.T, change ...func(*settings)) *world {
 	w.start(s)
 	t.Cleanup(func() { w.stop() })
 	return w
+}
+
+// secret is one that settings take, another for each name.
+func secret(name string) config.Secret {
+	return config.Secret(strings.Repeat(name+"-0123456789", 3))
 }
 
 const publicURL = "http://localhost:8080"

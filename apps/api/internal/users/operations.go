@@ -188,6 +188,9 @@ func (s *Saga) goOn(ctx context.Context, operation *row.UserOperation) {
 
 // OwnsAlone fails when the person is the last owner of an organization who may act.
 func OwnsAlone(ctx context.Context, tx pgx.Tx, user uuid.UUID) error {
+	if err := row.New(tx).HoldOwned(ctx, user); err != nil {
+		return err
+	}
 	alone, err := row.New(tx).OwnedAlone(ctx, user)
 	if err != nil {
 		return err

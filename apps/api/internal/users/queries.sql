@@ -140,14 +140,21 @@ WHERE o.id > sqlc.arg(after)
 ORDER BY o.id
 LIMIT sqlc.arg(at_most);
 
+-- name: HoldOwned :exec
+-- Nobody leaves them meanwhile: whoever changes members locks these rows.
+SELECT FROM organizations
+WHERE id IN (SELECT m.organization_id FROM memberships m WHERE m.user_id = $1 AND m.role = 'owner')
+ORDER BY id FOR UPDATE;
+
 -- name: OwnedAlone :many
--- Organizations that would be left without an owner who may act.
+-- Organizations that would be left without an owner who may act, and not only until what is under way has ended.
 SELECT m.organization_id FROM memberships m
 WHERE m.user_id = $1 AND m.role = 'owner'
   AND NOT EXISTS (
       SELECT FROM memberships other JOIN users u ON u.id = other.user_id
       WHERE other.organization_id = m.organization_id AND other.user_id <> m.user_id
-        AND other.role = 'owner' AND u.state = 'active');
+        AND other.role = 'owner' AND u.state = 'active'
+        AND NOT EXISTS (SELECT FROM user_operations o WHERE o.user_id = u.id AND o.finished_at IS NULL AND o.kind <> 'reactivate'));
 
 -- name: GrantAdmin :execrows
 INSERT INTO platform_admins (user_id) VALUES ($1) ON CONFLICT DO NOTHING;

@@ -3,7 +3,9 @@ package web
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
@@ -108,22 +110,22 @@ type Index interface {
 
 // consistent makes a request with a Consistency-Token see the change that gave it, and gives one to a change that the index does
 // not show yet: its answer becomes 202.
-func consistent(index Index) gin.HandlerFunc {
+func consistent(index Index, secret []byte) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if token := c.GetHeader(consistencyToken); token != "" {
-			if err := settled(c.Request.Context(), index, token); err != nil {
+			if err := settled(c.Request.Context(), index, secret, token); err != nil {
 				refuse(c, err)
 				return
 			}
 		}
 		ctx, outcome := change.Observe(c.Request.Context())
 		c.Request = c.Request.WithContext(ctx)
-		c.Writer = &settling{ResponseWriter: c.Writer, outcome: outcome}
+		c.Writer = &settling{ResponseWriter: c.Writer, outcome: outcome, secret: secret}
 	}
 }
 
-func settled(ctx context.Context, index Index, token string) error {
-	marks, err := converge.Decode(token)
+func settled(ctx context.Context, index Index, secret []byte, token string) error {
+	marks, err := converge.Decode(genuine(secret, token))
 	if err != nil {
 		return problem.Invalid(problem.Field{Name: consistencyToken, Reason: "is none that a change has given"})
 	}
@@ -138,15 +140,33 @@ func settled(ctx context.Context, index Index, token string) error {
 type settling struct {
 	gin.ResponseWriter
 	outcome *change.Outcome
+	secret  []byte
 }
 
 // WriteHeader says 202 instead of a success that the index does not show yet.
 func (w *settling) WriteHeader(code int) {
 	if token := w.outcome.Pending(); token != "" && code >= 200 && code < 300 {
-		w.Header().Set(consistencyToken, token)
+		w.Header().Set(consistencyToken, signed(w.secret, token))
 		code = http.StatusAccepted
 	}
 	w.ResponseWriter.WriteHeader(code)
+}
+
+// signed is a token that genuine takes. Waiting tells that an object exists and how often it has changed, so nobody may
+// choose what to wait for.
+func signed(secret []byte, token string) string {
+	mac := hmac.New(sha256.New, secret)
+	_, _ = io.WriteString(mac, "consistency-token\n"+token)
+	return token + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// genuine returns the token that was signed, "" when we have not signed it.
+func genuine(secret []byte, text string) string {
+	token, _, _ := strings.Cut(text, ".")
+	if !hmac.Equal([]byte(signed(secret, token)), []byte(text)) {
+		return ""
+	}
+	return token
 }
 
 // answerAgain writes what an earlier request with the same Idempotency-Key was answered.

@@ -47,6 +47,8 @@ type Settings struct {
 	Limits Limits
 	// Index is what a Consistency-Token waits for.
 	Index Index
+	// TokenSecret tells the Consistency-Tokens that we gave from those that somebody made up. All replicas share it.
+	TokenSecret []byte
 }
 
 // New returns the public handler.
@@ -77,7 +79,7 @@ func New(s Settings) (http.Handler, error) {
 
 	operations := engine.Group("")
 	operations.Use(private, byAddress(s.Limits.PerAddress), authenticate(document, s.Authenticate), byPrincipal(s.Limits.PerPrincipal),
-		sameOrigin(s.PublicURL), fits(document), describe(document), consistent(s.Index), admitted(document, rules, s.Guard))
+		sameOrigin(s.PublicURL), fits(document), describe(document), consistent(s.Index, s.TokenSecret), admitted(document, rules, s.Guard))
 	openapi.RegisterHandlersWithOptions(operations,
 		openapi.NewStrictHandlerWithOptions(s.Operations, nil, openapi.StrictGinServerOptions{
 			RequestErrorHandlerFunc: func(c *gin.Context, err error) { refuse(c, unfit(err)) },

@@ -125,6 +125,16 @@ func (q *Queries) FindByPrefix(ctx context.Context, prefix string) (FindByPrefix
 	return i, err
 }
 
+const holdOrganization = `-- name: HoldOrganization :exec
+SELECT FROM organizations WHERE id = $1 FOR SHARE
+`
+
+// Nobody leaves it meanwhile: whoever changes members locks this row.
+func (q *Queries) HoldOrganization(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, holdOrganization, id)
+	return err
+}
+
 const insert = `-- name: Insert :one
 INSERT INTO api_keys (id, organization_id, user_id, name, prefix, hash, scopes, expires_at, created_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)

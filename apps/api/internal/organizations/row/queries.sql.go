@@ -141,6 +141,44 @@ func (q *Queries) DeleteProducts(ctx context.Context, organizationID uuid.UUID) 
 	return items, nil
 }
 
+const disarmKeys = `-- name: DisarmKeys :many
+UPDATE api_keys
+SET hash = '', version = version + 1, updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
+WHERE organization_id = $1 AND created_by = $2 AND revoked_at IS NULL
+RETURNING id, updated_at
+`
+
+type DisarmKeysParams struct {
+	OrganizationID *uuid.UUID
+	CreatedBy      uuid.UUID
+}
+
+type DisarmKeysRow struct {
+	ID        uuid.UUID
+	UpdatedAt time.Time
+}
+
+// No secret has an empty hash. updated_at is the time of issue that the door is told, so it never goes back.
+func (q *Queries) DisarmKeys(ctx context.Context, arg DisarmKeysParams) ([]DisarmKeysRow, error) {
+	rows, err := q.db.Query(ctx, disarmKeys, arg.OrganizationID, arg.CreatedBy)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DisarmKeysRow
+	for rows.Next() {
+		var i DisarmKeysRow
+		if err := rows.Scan(&i.ID, &i.UpdatedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const find = `-- name: Find :one
 SELECT id, slug, name, version, created_at, updated_at FROM organizations WHERE id = $1
 `
@@ -254,6 +292,15 @@ func (q *Queries) Lock(ctx context.Context, id uuid.UUID) (Organization, error) 
 	return i, err
 }
 
+const lockGateways = `-- name: LockGateways :exec
+SELECT FROM gateways WHERE organization_id = $1 ORDER BY id FOR UPDATE
+`
+
+func (q *Queries) LockGateways(ctx context.Context, organizationID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, lockGateways, organizationID)
+	return err
+}
+
 const member = `-- name: Member :one
 SELECT m.organization_id, m.user_id, m.role, m.version, m.created_at, m.updated_at, u.display_name, u.email
 FROM memberships m JOIN users u ON u.id = m.user_id
@@ -357,6 +404,7 @@ const otherOwners = `-- name: OtherOwners :one
 SELECT count(*)
 FROM memberships m JOIN users u ON u.id = m.user_id
 WHERE m.organization_id = $1 AND m.role = 'owner' AND m.user_id <> $2 AND u.state = 'active'
+  AND NOT EXISTS (SELECT FROM user_operations o WHERE o.user_id = u.id AND o.finished_at IS NULL AND o.kind <> 'reactivate')
 `
 
 type OtherOwnersParams struct {
@@ -364,7 +412,7 @@ type OtherOwnersParams struct {
 	UserID         uuid.UUID
 }
 
-// Owners who may act, without one of them.
+// Owners who may act, and not only until what is under way has ended, without one of them.
 func (q *Queries) OtherOwners(ctx context.Context, arg OtherOwnersParams) (int64, error) {
 	row := q.db.QueryRow(ctx, otherOwners, arg.OrganizationID, arg.UserID)
 	var count int64

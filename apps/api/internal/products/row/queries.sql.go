@@ -171,6 +171,16 @@ func (q *Queries) Find(ctx context.Context, id uuid.UUID) (Product, error) {
 	return i, err
 }
 
+const holdOrganization = `-- name: HoldOrganization :exec
+SELECT FROM organizations WHERE id = (SELECT organization_id FROM gateways WHERE gateways.id = $1) FOR SHARE
+`
+
+// Nobody leaves the gateway's organization meanwhile: whoever changes members locks this row.
+func (q *Queries) HoldOrganization(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, holdOrganization, id)
+	return err
+}
+
 const insert = `-- name: Insert :one
 INSERT INTO products (id, gateway_id, slug, name, description, release, visibility, flow_types)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)

@@ -197,6 +197,18 @@ func (q *Queries) GrantAdmin(ctx context.Context, userID uuid.UUID) (int64, erro
 	return result.RowsAffected(), nil
 }
 
+const holdOwned = `-- name: HoldOwned :exec
+SELECT FROM organizations
+WHERE id IN (SELECT m.organization_id FROM memberships m WHERE m.user_id = $1 AND m.role = 'owner')
+ORDER BY id FOR UPDATE
+`
+
+// Nobody leaves them meanwhile: whoever changes members locks these rows.
+func (q *Queries) HoldOwned(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, holdOwned, userID)
+	return err
+}
+
 const leave = `-- name: Leave :many
 DELETE FROM memberships WHERE user_id = $1 RETURNING organization_id
 `
@@ -450,10 +462,11 @@ WHERE m.user_id = $1 AND m.role = 'owner'
   AND NOT EXISTS (
       SELECT FROM memberships other JOIN users u ON u.id = other.user_id
       WHERE other.organization_id = m.organization_id AND other.user_id <> m.user_id
-        AND other.role = 'owner' AND u.state = 'active')
+        AND other.role = 'owner' AND u.state = 'active'
+        AND NOT EXISTS (SELECT FROM user_operations o WHERE o.user_id = u.id AND o.finished_at IS NULL AND o.kind <> 'reactivate'))
 `
 
-// Organizations that would be left without an owner who may act.
+// Organizations that would be left without an owner who may act, and not only until what is under way has ended.
 func (q *Queries) OwnedAlone(ctx context.Context, userID uuid.UUID) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, ownedAlone, userID)
 	if err != nil {
