@@ -8,3 +8,4 @@ package api
 
 //go:generate go tool oapi-codegen -config internal/openapi/oapi-codegen.yaml openapi/openapi.yaml
 //go:generate env CGO_ENABLED=0 go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1 generate
+//go:generate go run ./internal/access/table ../../docs/routes.md
