@@ -21,7 +21,7 @@ func (o *Operations) SearchDirectory(ctx context.Context, r openapi.SearchDirect
 	var found []row.DirectoryRow
 	if words := strings.TrimSpace(text(r.Params.Q)); words != "" {
 		var hits []row.SearchRow
-		hits, err = row.New(o.Pool).Search(ctx, row.SearchParams{After: p.After, Words: words, Rows: p.Rows()})
+		hits, err = row.New(database.Replanned{Pool: o.Pool}).Search(ctx, row.SearchParams{After: p.After, Words: words, Rows: p.Rows()})
 		for _, hit := range hits {
 			found = append(found, row.DirectoryRow(hit))
 		}

@@ -48,7 +48,7 @@ func (o *Operations) ListUsers(ctx context.Context, r openapi.ListUsersRequestOb
 	if r.Params.State != nil {
 		parameters.State = stored[*r.Params.State]
 	}
-	found, err := row.New(o.Pool).Search(ctx, parameters)
+	found, err := row.New(database.Replanned{Pool: o.Pool}).Search(ctx, parameters)
 	if err != nil {
 		return nil, database.Missing(err)
 	}

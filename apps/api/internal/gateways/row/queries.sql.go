@@ -26,9 +26,9 @@ FROM (
     UNION ALL
     SELECT r.subject_kind, r.subject_id, 'grant', r.role, COALESCE(u.display_name, c.name, k.name, '')
     FROM gateway_grants r
-    LEFT JOIN users u ON r.subject_kind = 'user' AND u.id::text = r.subject_id
+    LEFT JOIN users u ON u.id = CASE r.subject_kind WHEN 'user' THEN r.subject_id::uuid END
     LEFT JOIN oauth2_clients c ON r.subject_kind = 'client' AND c.id = r.subject_id
-    LEFT JOIN api_keys k ON r.subject_kind = 'api_key' AND k.id::text = r.subject_id
+    LEFT JOIN api_keys k ON k.id = CASE r.subject_kind WHEN 'api_key' THEN r.subject_id::uuid END
     WHERE r.gateway_id = $1 AND r.subject_kind <> 'members'
 ) ways
 WHERE (kind, subject, because) > ($2::text, $3::text, $4::text)
