@@ -48,8 +48,8 @@ func Open(ctx context.Context, url string, connections int32, timeout time.Durat
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-// Problem turns an error of the database into one for the caller: an outage is Unavailable, a mistake of
-// ours stays Internal, and a problem raised inside a transaction is kept.
+// Problem turns an error of the database into one for the caller: an outage is Unavailable, a text that Postgres cannot hold is
+// the caller's InvalidRequest, a mistake of ours stays Internal, and a problem raised inside a transaction is kept.
 func Problem(err error) error {
 	if _, ok := errors.AsType[*problem.Problem](err); ok {
 		return err
@@ -63,6 +63,9 @@ func Problem(err error) error {
 		}
 	}
 	_, unconnected := errors.AsType[*pgconn.ConnectError](err)
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok && !unconnected && unwritable(answer.Code) {
+		return problem.New(problem.InvalidRequest, "A text of the request holds a character that is none.").Because(err)
+	}
 	if answer, ok := errors.AsType[*pgconn.PgError](err); ok && !unconnected && !outage(answer.Code) {
 		return err
 	}
@@ -97,6 +100,10 @@ func outage(state string) bool {
 	class := state[:min(2, len(state))]
 	return class == "08" || class == "40" || class == "53" || class == "57"
 }
+
+// unwritable tells, by the SQLSTATE, whether a text is no UTF-8 or holds U+0000. JSON and URLs can hold both, text and jsonb of
+// Postgres neither; a schema has no way to say so for every text.
+func unwritable(state string) bool { return state == "22021" || state == "22P05" }
 
 // Ready fails unless Postgres answers and holds at least the schema that this binary was built for. A newer
 // one will do: while a release rolls out, the one before serves on the schema that is already migrated, and

@@ -1,7 +1,10 @@
 package web
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/mail"
 	"strings"
@@ -32,6 +35,20 @@ func init() {
 		}
 		return err
 	}))
+	openapi3filter.RegisterBodyDecoder("application/json", oneDocument)
+}
+
+// oneDocument reads a body that is JSON from its beginning to its end. A decoder of a stream stops after the first document, and
+// what is behind it would be read by nobody.
+func oneDocument(body io.Reader, header http.Header, schema *openapi3.SchemaRef, encoding openapi3filter.EncodingFn) (any, error) {
+	all, err := io.ReadAll(body)
+	if err != nil {
+		return nil, err
+	}
+	if !json.Valid(all) {
+		return nil, &openapi3filter.ParseError{Kind: openapi3filter.KindInvalidFormat, Reason: "not one JSON document"}
+	}
+	return openapi3filter.JSONBodyDecoder(bytes.NewReader(all), header, schema, encoding)
 }
 
 // fits refuses a request that the document does not describe, before any operation sees it.
