@@ -62,6 +62,10 @@ smoke: ## The native stack and the smoke suite, with both gates and a browser
 smoke-compose: ## docker compose up and the same smoke suite
 	@stack/test compose
 
+.PHONY: story
+story: ## Two people, an organization, a gateway, machines: what they are allowed and denied, told over HTTP on a running stack
+	@stack/test story
+
 .PHONY: differential
 differential: ## Compare authz with the real Oathkeeper (N=100000 for more, SEED=n to repeat a run)
 	@stack/test differential $(or $(N),4000) $(or $(SEED),0)
@@ -73,6 +77,10 @@ fuzz: ## Look for inputs that break a promise, in every fuzz target (TIME=30s fo
 .PHONY: bench-authz
 bench-authz: ## What a decision costs with authz and Oathkeeper, into docs/performance.md (RUNS=1 to try, writes nothing)
 	@RUNS=$(RUNS) stack/test bench_authz
+
+.PHONY: bench-api
+bench-api: ## Pages, permits and convergence of the API over a million people, into docs/performance.md (SHARE=0.1 tries with a tenth)
+	@SHARE="$(SHARE)" stack/test bench_api
 
 .PHONY: soak
 soak: ## authz under load with outages and changing rules, each answer judged (MINUTES=5)
