@@ -1,4 +1,4 @@
-//go:build integration
+//go:build integration || bench
 
 // Package databasetest gives tests a database of their own on a real Postgres: one in a container where
 // a Docker engine is reachable, else the server that GATEHOUSE_TEST_DATABASE_URL (a superuser's URL) names. With
