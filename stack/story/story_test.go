@@ -35,6 +35,7 @@ func TestStory(t *testing.T) {
 		{"A configuration, published and rolled back", configuration},
 		{"A product", product},
 		{"A key", key},
+		{"A client", client},
 		{"The audit log", audit},
 		{"Somebody is suspended", suspension},
 	} {
@@ -168,9 +169,27 @@ func key(s *story) {
 	s.comesTo(s.key, "reads the gateway once more", []int{unknown}, http.MethodGet, s.gateway)
 }
 
+func client(s *story) {
+	scopes := []string{"gateways:read", "products:read"}
+	a := s.does(s.ann, "makes an OAuth 2.0 client for a machine", made, http.MethodPost, s.organization+"/clients",
+		map[string]any{"name": "Machine", "grant_types": []string{"client_credentials"}, "scopes": scopes})
+	id := a.text(s.t, "id")
+	machine := s.machine("Machine", s.token(id, a.text(s.t, "client_secret"), scopes...))
+	s.does(machine, "asks who it is", done, http.MethodGet, "/api/me", nil)
+	s.does(machine, "reads the gateway, on which it was given nothing", hidden, http.MethodGet, s.gateway, nil)
+	s.does(s.ann, "makes the machine an editor of the gateway", done, http.MethodPut, s.gateway+"/grants/client/"+id, map[string]any{"role": "editor"})
+	s.does(machine, "reads the gateway", done, http.MethodGet, s.gateway, nil)
+	s.does(machine, "reads a product of the gateway", done, http.MethodGet, s.product, nil)
+	s.does(machine, "publishes a configuration, for which its scopes do not suffice", forbidden, http.MethodPut, s.gateway+"/config",
+		map[string]any{"config": map[string]any{"routes": []any{}}})
+	s.does(machine, "reads the audit log", forbidden, http.MethodGet, s.organization+"/audit", nil)
+	s.does(s.ann, "disables the machine", done, http.MethodPost, s.organization+"/clients/"+id+"/disable", nil)
+	s.comesTo(machine, "reads the gateway once more, with the token that it has", []int{unknown, forbidden}, http.MethodGet, s.gateway)
+}
+
 func audit(s *story) {
 	a := s.does(s.ann, "reads who did what", done, http.MethodGet, s.organization+"/audit?limit=100", nil)
-	for _, action := range []string{"organization.create", "gateway.create", "grant.put", "product.create"} {
+	for _, action := range []string{"organization.create", "gateway.create", "grant.put", "product.create", "client.create"} {
 		require.Contains(s.t, string(a.body), `"`+action+`"`)
 	}
 }
