@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,10 @@ func TestStory(t *testing.T) {
 	}{
 		{"Two people", people},
 		{"An organization", organization},
+		{"An invitation, by mail", invitation},
+		{"Roles", roles},
 		{"A gateway", gateway},
+		{"Rights on it", grants},
 		{"A configuration, published and rolled back", configuration},
 		{"A product", product},
 		{"A key", key},
@@ -112,6 +116,43 @@ func organization(s *story) {
 	s.does(s.bob, "looks at it, and learns not even that it exists", hidden, http.MethodGet, s.organization, nil)
 }
 
+func invitation(s *story) {
+	invite := map[string]any{"email": s.bob.email, "role": "member", "locale": "en"}
+	s.does(s.bob, "invites himself", hidden, http.MethodPost, s.organization+"/invitations", invite)
+	s.does(s.ann, "invites Bob as a member", made, http.MethodPost, s.organization+"/invitations", invite)
+	token := map[string]any{"token": s.mailed(s.bob.email, regexp.MustCompile(`/invitations#([A-Za-z0-9_-]{43})`))}
+	s.does(s.ann, "opens the link of Bob's mail herself", forbidden, http.MethodPost, "/api/invitations/accept", token)
+	s.does(s.bob, "opens it, and sees who invites him", done, http.MethodPost, "/api/invitations/preview", token)
+	s.does(s.bob, "accepts", done, http.MethodPost, "/api/invitations/accept", token)
+	s.does(s.bob, "looks at the organization", done, http.MethodGet, s.organization, nil)
+}
+
+func roles(s *story) {
+	renamed := map[string]any{"name": "Acme Ltd"}
+	role := func(name string) map[string]any { return map[string]any{"role": name} }
+	bob, ann := s.organization+"/members/"+s.bob.id, s.organization+"/members/"+s.ann.id
+	s.does(s.bob, "renames the organization, as a member", forbidden, http.MethodPatch, s.organization, renamed)
+	s.does(s.bob, "makes himself an admin", forbidden, http.MethodPatch, bob, role("admin"))
+	s.does(s.ann, "makes Bob an admin", done, http.MethodPatch, bob, role("admin"))
+	s.does(s.bob, "renames the organization, as an admin", done, http.MethodPatch, s.organization, renamed)
+	s.does(s.bob, "makes himself an owner", forbidden, http.MethodPatch, bob, role("owner"))
+	s.does(s.bob, "takes the owner's role from Ann", forbidden, http.MethodPatch, ann, role("member"))
+	s.does(s.ann, "gives up her role as the last owner", http.StatusConflict, http.MethodPatch, ann, role("member"))
+	s.does(s.ann, "makes Bob a member again", done, http.MethodPatch, bob, role("member"))
+	s.does(s.bob, "renames the organization once more", forbidden, http.MethodPatch, s.organization, renamed)
+}
+
+func grants(s *story) {
+	grant := s.gateway + "/grants/user/" + s.bob.id
+	config := map[string]any{"config": map[string]any{"routes": []any{}}, "note": "Nothing yet"}
+	s.does(s.bob, "looks at the gateway, as a member of the organization", done, http.MethodGet, s.gateway, nil)
+	s.does(s.bob, "publishes a configuration", forbidden, http.MethodPut, s.gateway+"/config", config)
+	s.does(s.bob, "makes himself an editor of it", forbidden, http.MethodPut, grant, map[string]any{"role": "editor"})
+	s.does(s.ann, "makes Bob an editor of it", done, http.MethodPut, grant, map[string]any{"role": "editor"})
+	s.does(s.bob, "deletes it, as an editor", forbidden, http.MethodDelete, s.gateway, nil)
+	s.does(s.ann, "sees who has access, and why", done, http.MethodGet, s.gateway+"/access", nil)
+}
+
 func gateway(s *story) {
 	input := func(name string) map[string]any {
 		return map[string]any{"name": name, "slug": slug("gateway"), "upstream": "https://backend.example"}
@@ -128,7 +169,7 @@ func configuration(s *story) {
 		route := map[string]any{"path": path, "methods": []string{"GET"}, "flow_type": "public"}
 		return map[string]any{"config": map[string]any{"routes": []any{route}}, "note": note}
 	}
-	publisher := s.ann
+	publisher := s.bob
 	first := s.does(publisher, "publishes revision 1", done, http.MethodPut, s.gateway+"/config", with("/v1/**", "The first"))
 	require.Equal(s.t, "1", first.text(s.t, "number"))
 	second := s.does(publisher, "publishes revision 2", done, http.MethodPut, s.gateway+"/config", with("/v2/**", "A mistake"))
@@ -150,6 +191,7 @@ func product(s *story) {
 	}
 	require.NotContains(s.t, found(), name)
 	s.does(s.ann, "makes it public", done, http.MethodPut, s.product, map[string]any{"name": "Forecast " + name, "slug": name, "visibility": "public"})
+	s.does(s.bob, "publishes it, as an editor", forbidden, http.MethodPut, s.product+"/publication", nil)
 	s.does(s.ann, "publishes it", done, http.MethodPut, s.product+"/publication", nil)
 	require.Contains(s.t, found(), name)
 }
@@ -189,7 +231,8 @@ func client(s *story) {
 
 func audit(s *story) {
 	a := s.does(s.ann, "reads who did what", done, http.MethodGet, s.organization+"/audit?limit=100", nil)
-	for _, action := range []string{"organization.create", "gateway.create", "grant.put", "product.create", "client.create"} {
+	s.does(s.bob, "reads it, as a member", forbidden, http.MethodGet, s.organization+"/audit", nil)
+	for _, action := range []string{"organization.create", "invitation.create", "member.update", "gateway.create", "grant.put", "product.create", "client.create"} {
 		require.Contains(s.t, string(a.body), `"`+action+`"`)
 	}
 }

@@ -86,6 +86,8 @@ var fillings = []string{
 	`INSERT INTO invitations (id, organization_id, email, role, locale, token_hash, invited_by, expires_at)
 	 SELECT invitation(i), organization(i), 'guest-' || i || '@example.com', 'member', 'en', int8send(i), user(i), now() + interval '1 day'
 	 FROM generate_series(0, :organizations - 1) i`,
+	`INSERT INTO invitation_mails (id, invitation_id, organization_id, asked_at)
+	 SELECT invitation(i), invitation(i), organization(i), now() FROM generate_series(0, :organizations - 1) i`,
 	`INSERT INTO oauth2_clients (id, organization_id, name, grant_types, scopes, audience, created_by)
 	 SELECT client(i)::text, organization(i % :organizations), 'Client ' || i, '{client_credentials}', '{}', '{}', user(i % :organizations)
 	 FROM generate_series(0, :gateways - 1) i`,

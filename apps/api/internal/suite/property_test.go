@@ -39,6 +39,11 @@ func TestEveryAnswerIsDocumentedWhateverIsSent(t *testing.T) {
 	set(t, "rapid.shrinktime", "RAPID_SHRINKTIME", "10s")
 	set(t, "rapid.nofailfile", "RAPID_NOFAILFILE", "true")
 	p := newProperty(t)
+	defer func() {
+		for _, remove := range p.clients {
+			remove()
+		}
+	}()
 	operations := p.operations()
 	require.Greater(t, len(operations), 40)
 	for _, o := range operations {
@@ -67,13 +72,16 @@ func set(t *testing.T, name, variable, value string) {
 
 // property is a world with callers and things that requests can be about.
 type property struct {
-	world   *world
+	root    *world // of the whole test
+	world   *world // of one operation's
 	doc     *openapi3.T
 	scopes  []string
 	admin   caller // of the platform
 	callers map[string]caller
 	// known are values that exist, by the name of the parameter or field that takes them.
 	known map[string][]string
+	// clients take those away that were made: Hydra is not this world's alone.
+	clients []func()
 	// succeeded are the operations that did what they were asked.
 	succeeded map[string]bool
 }
@@ -86,7 +94,8 @@ func newProperty(t *testing.T) *property {
 	require.NoError(t, err)
 	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.FileBodyDecoder)
 	t.Cleanup(func() { openapi3filter.UnregisterBodyDecoder("application/x-ndjson") })
-	p := &property{world: newWorld(t), doc: doc, scopes: rules.Scopes(), succeeded: map[string]bool{}}
+	p := &property{root: newWorld(t), doc: doc, scopes: rules.Scopes(), succeeded: map[string]bool{}}
+	p.world = p.root
 	p.admin = p.world.administrator()
 	return p
 }
@@ -132,6 +141,13 @@ func (p *property) furnish() {
 	product := w.product(owner, gateway, "public")
 	w.put(owner, "/api/products/"+product+"/publication", nil).requires(http.StatusOK)
 	entry := w.get(owner, "/api/products/"+product).text("slug")
+	key := w.post(owner, "/api/organizations/"+organization+"/api-keys", map[string]any{"name": "Key", "scopes": []string{"gateways:read"}}).requires(http.StatusCreated)
+	own := w.post(owner, "/api/me/api-keys", map[string]any{"name": "Key", "scopes": []string{"gateways:read"}}).requires(http.StatusCreated)
+	client := w.post(owner, "/api/organizations/"+organization+"/clients",
+		map[string]any{"name": "Client", "grant_types": []string{"client_credentials"}, "scopes": []string{"gateways:read"}}).requires(http.StatusCreated)
+	p.clients = append(p.clients, func() { p.root.delete(owner, "/api/organizations/"+organization+"/clients/"+client.text("id")) })
+	invitation := w.post(owner, "/api/organizations/"+organization+"/invitations", map[string]any{"email": "guest@example.com", "role": "member"}).
+		requires(http.StatusCreated)
 	p.callers = map[string]caller{
 		"owner": owner, "member": member, "editor": editor, "outsider": w.person(), "nobody": nobody, "admin": p.admin,
 		"application": owner.through("an-application", p.scopes...), "machine": machine(uuid.NewString(), p.scopes...),
@@ -142,6 +158,7 @@ func (p *property) furnish() {
 		"user": {member.id, editor.id, p.callers["outsider"].id}, "subject": {editor.id, member.id, organization}, "user_id": {member.id},
 		"organization_slug": {w.get(owner, "/api/organizations/"+organization).text("slug")}, "gateway_slug": {w.get(owner, path).text("slug")},
 		"product_slug": {entry}, "object": {organization, gateway, product},
+		"key": {key.text("id"), own.text("id")}, "client": {client.text("id")}, "invitation": {invitation.text("id")}, "scopes": p.scopes,
 		"permit": {"Organization.view", "Gateway.delete", "Product.edit", "Platform.administer"},
 	}
 }
