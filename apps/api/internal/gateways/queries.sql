@@ -16,13 +16,23 @@ ORDER BY id
 LIMIT sqlc.arg(rows);
 
 -- name: ListOfUser :many
--- By membership, or by a grant of their own.
-SELECT w.* FROM gateways w
-WHERE w.id IN (
-    SELECT g.id FROM memberships m JOIN gateways g USING (organization_id) WHERE m.user_id = sqlc.arg(user_id)
+-- By membership, or by a grant of their own. Each organization gives its next few alone, so that the last page costs what
+-- the first does.
+SELECT w.* FROM (
+    (SELECT g.* FROM memberships m
+     CROSS JOIN LATERAL (
+         SELECT o.* FROM gateways o
+         WHERE o.organization_id = m.organization_id AND o.id > sqlc.arg(after)
+         ORDER BY o.id
+         LIMIT sqlc.arg(rows)
+     ) g
+     WHERE m.user_id = sqlc.arg(user_id))
     UNION
-    SELECT gateway_id FROM gateway_grants WHERE subject_kind = 'user' AND subject_id = sqlc.arg(user_id)::uuid::text
-) AND w.id > sqlc.arg(after)
+    (SELECT g.* FROM gateway_grants r JOIN gateways g ON g.id = r.gateway_id
+     WHERE r.subject_kind = 'user' AND r.subject_id = sqlc.arg(user_id)::uuid::text AND r.gateway_id > sqlc.arg(after)
+     ORDER BY r.gateway_id
+     LIMIT sqlc.arg(rows))
+) w
 ORDER BY w.id
 LIMIT sqlc.arg(rows);
 

@@ -428,25 +428,35 @@ func (q *Queries) ListOfSubject(ctx context.Context, arg ListOfSubjectParams) ([
 }
 
 const listOfUser = `-- name: ListOfUser :many
-SELECT w.id, w.organization_id, w.slug, w.name, w.description, w.upstream, w.current_revision, w.version, w.created_at, w.updated_at FROM gateways w
-WHERE w.id IN (
-    SELECT g.id FROM memberships m JOIN gateways g USING (organization_id) WHERE m.user_id = $1
+SELECT w.id, w.organization_id, w.slug, w.name, w.description, w.upstream, w.current_revision, w.version, w.created_at, w.updated_at FROM (
+    (SELECT g.id, g.organization_id, g.slug, g.name, g.description, g.upstream, g.current_revision, g.version, g.created_at, g.updated_at FROM memberships m
+     CROSS JOIN LATERAL (
+         SELECT o.id, o.organization_id, o.slug, o.name, o.description, o.upstream, o.current_revision, o.version, o.created_at, o.updated_at FROM gateways o
+         WHERE o.organization_id = m.organization_id AND o.id > $1
+         ORDER BY o.id
+         LIMIT $2
+     ) g
+     WHERE m.user_id = $3)
     UNION
-    SELECT gateway_id FROM gateway_grants WHERE subject_kind = 'user' AND subject_id = $1::uuid::text
-) AND w.id > $2
+    (SELECT g.id, g.organization_id, g.slug, g.name, g.description, g.upstream, g.current_revision, g.version, g.created_at, g.updated_at FROM gateway_grants r JOIN gateways g ON g.id = r.gateway_id
+     WHERE r.subject_kind = 'user' AND r.subject_id = $3::uuid::text AND r.gateway_id > $1
+     ORDER BY r.gateway_id
+     LIMIT $2)
+) w
 ORDER BY w.id
-LIMIT $3
+LIMIT $2
 `
 
 type ListOfUserParams struct {
-	UserID uuid.UUID
 	After  uuid.UUID
 	Rows   int32
+	UserID uuid.UUID
 }
 
-// By membership, or by a grant of their own.
+// By membership, or by a grant of their own. Each organization gives its next few alone, so that the last page costs what
+// the first does.
 func (q *Queries) ListOfUser(ctx context.Context, arg ListOfUserParams) ([]Gateway, error) {
-	rows, err := q.db.Query(ctx, listOfUser, arg.UserID, arg.After, arg.Rows)
+	rows, err := q.db.Query(ctx, listOfUser, arg.After, arg.Rows, arg.UserID)
 	if err != nil {
 		return nil, err
 	}
