@@ -198,7 +198,7 @@ func (m message) read(into *string) error {
 
 // entry reads an entry of a map. Its fields have the same numbers as those of a HeaderValue, which has one more.
 func (m message) entry() (f field, err error) {
-	err = m.each(func(number protowire.Number, m message) error { return f.read(number, m) })
+	err = m.each(f.read)
 	return f, err
 }
 
