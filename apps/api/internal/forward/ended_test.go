@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,12 +32,15 @@ var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // sessions are Kratos' answers, by what is asked with: the cookie, or the session token.
 type sessions struct {
+	mu      sync.Mutex // the servers change while they are asked
 	current map[string]string
 	others  []string
 	err     error
 }
 
 func (s *sessions) CurrentSession(_ context.Context, header http.Header) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.err != nil {
 		return "", s.err
 	}
@@ -48,15 +52,20 @@ func (s *sessions) CurrentSession(_ context.Context, header http.Header) (string
 }
 
 func (s *sessions) OtherSessions(context.Context, http.Header) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return append([]string{}, s.others...), s.err
 }
 
 type tokens struct {
+	mu     sync.Mutex
 	active map[string]principal.HydraToken
 	err    error
 }
 
 func (s *tokens) Introspect(_ context.Context, token string) (principal.HydraToken, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.err != nil {
 		return principal.HydraToken{}, s.err
 	}
@@ -107,8 +116,14 @@ func newWorld(t *testing.T, status int, do func(w *world)) *world {
 		if err != nil {
 			return
 		}
-		w.seen = string(body)
-		do(w)
+		func() {
+			w.sessions.mu.Lock()
+			defer w.sessions.mu.Unlock()
+			w.tokens.mu.Lock()
+			defer w.tokens.mu.Unlock()
+			w.seen = string(body)
+			do(w)
+		}()
 		if status == 0 {
 			panic(http.ErrAbortHandler) // the answer gets lost
 		}
