@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+
+	"gatehouse.internal/libs/breaker"
 )
 
 func TestServerInTroubleIsLeftAlone(t *testing.T) {
@@ -33,20 +35,20 @@ func TestServerInTroubleIsLeftAlone(t *testing.T) {
 	}
 
 	status.Store(http.StatusInternalServerError)
-	for range 2 * breakerLeast {
+	for range 20 {
 		code, err := get(server.URL)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusInternalServerError, code, "a 500 may be one request's fault")
 	}
 	status.Store(http.StatusServiceUnavailable)
-	for range 2 * breakerLeast {
+	for range 20 {
 		code, err := get(server.URL)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusServiceUnavailable, code)
 	}
 	before := asked.Load()
 	_, err := get(server.URL)
-	require.ErrorIs(t, err, ErrOpen)
+	require.ErrorIs(t, err, breaker.ErrOpen)
 	require.Equal(t, before, asked.Load(), "it was not asked")
 
 	_, err = get(healthy.URL)

@@ -25,7 +25,7 @@ func HTTPClient(timeout time.Duration) *http.Client {
 	transport.Proxy = nil // these servers are our neighbours
 	transport.MaxIdleConnsPerHost = 32
 	return &http.Client{
-		Transport:     newBreakers(telemetry.Transport(transport)),
+		Transport:     newGuarded(telemetry.Transport(transport)),
 		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -10,19 +10,21 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"gatehouse.internal/libs/breaker"
 )
 
 const origin = "http://kratos:4433"
 
 // watched has a breaker for origin that pauses for 5 s.
-type watched struct{ *breakers }
+type watched struct{ *breaker.Breakers[*Response] }
 
 func watch() watched { return watched{newBreakers(5 * time.Second)} }
 
-func (w watched) state() string { return w.of(origin).State().String() }
+func (w watched) state() string { return w.Of(origin).State().String() }
 
 func (w watched) call(status int, err error) error {
-	_, got := w.around(origin, func() (*Response, error) { return &Response{Status: status}, err })
+	_, got := w.Around(origin, func() (*Response, error) { return &Response{Status: status}, err })
 	return got
 }
 
@@ -44,12 +46,12 @@ func TestBreakerOpensWhenHalfOfTheCallsFailAndLetsOneTryAfterAPause(t *testing.T
 		require.Equal(t, "open", w.state())
 		require.ErrorIs(t, w.call(http.StatusOK, nil), ErrOpen, "it is not asked")
 
-		_, err := w.around("http://hydra:4445", func() (*Response, error) { return &Response{Status: http.StatusOK}, nil })
+		_, err := w.Around("http://hydra:4445", func() (*Response, error) { return &Response{Status: http.StatusOK}, nil })
 		require.NoError(t, err, "another server is")
 
 		time.Sleep(5*time.Second + 1) // the bubble's time
 		require.Equal(t, "half-open", w.state())
-		_, err = w.around(origin, func() (*Response, error) {
+		_, err = w.Around(origin, func() (*Response, error) {
 			require.ErrorIs(t, w.call(http.StatusOK, nil), ErrOpen, "one at a time")
 			return nil, errDown
 		})
@@ -69,7 +71,7 @@ func TestFewFailuresInATimeOpenNothing(t *testing.T) {
 		w := watch()
 		for range 10 {
 			w.repeat(9, 0, errDown)
-			time.Sleep(2 * breakerWindow)
+			time.Sleep(2 * breaker.Window)
 		}
 		require.Equal(t, "closed", w.state())
 	})

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse.internal/libs/breaker"
 	"gatehouse.internal/libs/telemetry"
 )
 
@@ -40,7 +41,7 @@ type Client struct {
 	timeout   time.Duration
 	readiness map[string]string
 	failed    func(origin, reason string)
-	breakers  *breakers // nil for none
+	breakers  *breaker.Breakers[*Response] // nil for none
 }
 
 // Response is a whole answer.
@@ -90,7 +91,7 @@ func (c *Client) Do(ctx context.Context, r *http.Request) (*Response, error) {
 	if c.breakers == nil {
 		return c.ask(ctx, r)
 	}
-	answer, err := c.breakers.around(Origin(r.URL), func() (*Response, error) { return c.ask(ctx, r) })
+	answer, err := c.breakers.Around(Origin(r.URL), func() (*Response, error) { return c.ask(ctx, r) })
 	if errors.Is(err, ErrOpen) {
 		return nil, c.fail(r.URL, "breaker_open", err)
 	}
